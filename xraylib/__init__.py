@@ -1,0 +1,1 @@
+"""Pneumonia on chest radiographs: data, models, training, evaluation."""

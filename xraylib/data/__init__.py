@@ -1,0 +1,1 @@
+"""Everything before the network: image trees, their index, audit and loading."""

@@ -1,0 +1,162 @@
+"""A tree of images -> one table: path, label, split, patient, subtype.
+
+Everything that follows is made from this table. The patient is a proxy read from the file name,
+the best that the data set offers: `person<N>_<bacteria|virus>_<M>` counts bacterial and viral
+patients independently, so that the key is (kind, N), and `IM-<N>-` and `NORMAL2-IM-<N>-` are
+separate families.
+"""
+
+import re
+import warnings
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from xraylib.data.sources import CLASSES, SPLITS, DataSourceError, image_files
+
+COLUMNS: Final = ("path", "label", "split", "patient", "subtype")
+
+# The files of the Kaggle set; its page says 5,863 images, there are 5,856.
+KAGGLE_COUNTS: Final = {
+    ("train", 0): 1341,
+    ("train", 1): 3875,
+    ("val", 0): 8,
+    ("val", 1): 8,
+    ("test", 0): 234,
+    ("test", 1): 390,
+}
+
+_PNEUMONIA: Final = re.compile(r"person(?P<number>\d+)_(?P<kind>bacteria|virus)_\d+", re.IGNORECASE)
+_NORMAL: Final = re.compile(r"(?P<family>(?:NORMAL2-)?IM)-(?P<number>\d+)", re.IGNORECASE)
+
+
+def patient_of(path: Path) -> tuple[str, str]:
+    """The patient's key and the subtype that a file name tells.
+
+    Args:
+        path: Any path; only its file name counts.
+
+    Returns:
+        The key, such as `"bacteria-12"`, `"IM-115"` or `"NORMAL2-IM-115"`, and the subtype,
+        `"bacteria"`, `"virus"` or `""`. A name that follows no scheme is its own patient: the
+        key is then the path itself.
+    """
+    if match := _PNEUMONIA.match(path.name):
+        kind = match["kind"].lower()
+        return f"{kind}-{int(match['number'])}", kind
+    if match := _NORMAL.match(path.name):
+        return f"{match['family'].upper()}-{int(match['number'])}", ""
+    return path.as_posix(), ""
+
+
+def from_tree(tree: Path | str) -> pd.DataFrame:
+    """Lists the images of a tree as `sources.locate` returns it.
+
+    Args:
+        tree: The folder that directly holds `train/`, `test/` and perhaps `val/`.
+
+    Returns:
+        One row an image, sorted by split, class and name, with the columns
+            path: `Path`, beginning with `tree`;
+            label: int, 0 for NORMAL, 1 for PNEUMONIA;
+            split: `"train"`, `"val"` or `"test"`, the folder's name;
+            patient: the key from `patient_of`;
+            subtype: `"bacteria"`, `"virus"` or `""`.
+
+    Raises:
+        DataSourceError: The tree holds no images.
+    """
+    tree = Path(tree)
+    rows = []
+    for split in SPLITS:
+        for label, name in enumerate(CLASSES):
+            folder = tree / split / name
+            if folder.is_dir():
+                for path in image_files(folder):
+                    # Relative, so that a copy of the data elsewhere has the same patients.
+                    rows.append((path, label, split, *patient_of(path.relative_to(tree))))
+    if not rows:
+        raise DataSourceError(
+            f"no images in {tree}: give the folder that holds train/ and test/, each with "
+            f"{' and '.join(CLASSES)}"
+        )
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def warn_unless_kaggle(table: pd.DataFrame) -> None:
+    """Warns, naming each difference, where the counts are not those of the Kaggle set.
+
+    Args:
+        table: As `from_tree` returns it.
+    """
+    found = table.groupby(["split", "label"]).size()
+    differences = [
+        f"{split}/{CLASSES[label]} has {found.get((split, label), 0):,} instead of {expected:,}"
+        for (split, label), expected in KAGGLE_COUNTS.items()
+        if found.get((split, label), 0) != expected
+    ]
+    if differences:
+        warnings.warn(
+            f"not the complete Kaggle set of 5,856 images: {'; '.join(differences)}", stacklevel=2
+        )
+
+
+def hold_out_validation(table: pd.DataFrame, *, share: float = 0.15, seed: int = 0) -> pd.DataFrame:
+    """Cuts a validation split from train by patient, stratified by class.
+
+    `train` and `val`, which has only 16 images, are one pool. No patient is on both sides. The
+    rows of `test` are left as they are.
+
+    Args:
+        table: As `from_tree` returns it.
+        share: Of the pool's images that become validation, in (0, .5]. The nearest 1/k is taken.
+        seed: Of the shuffling.
+
+    Returns:
+        A copy of `table` with `split` one of `"train"`, `"validation"`, `"test"`.
+
+    Raises:
+        ValueError: `share` is out of range, or a class has too few patients to be on both sides.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    if not 0 < share <= 0.5:
+        raise ValueError(f"share of validation must be above 0 and at most .5. Received: {share}")
+    folds = round(1 / share)
+    table = table.copy()
+    pool = table[table["split"] != "test"]
+    patients = pool.groupby("label")["patient"].nunique()
+    for label, name in enumerate(CLASSES):
+        if patients.get(label, 0) < folds:
+            raise ValueError(
+                f"{name} has {patients.get(label, 0)} patients in train and val, and a validation "
+                f"share of {share} needs {folds}: give more images, or a larger share"
+            )
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    _, held_out = next(splitter.split(pool, pool["label"], pool["patient"]))
+    table.loc[pool.index, "split"] = "train"
+    table.loc[pool.index[held_out], "split"] = "validation"
+    return table
+
+
+def limit(table: pd.DataFrame, images: int, *, seed: int = 0) -> pd.DataFrame:
+    """Keeps at most so many images of each class in each split, drawn at random.
+
+    Args:
+        table: As `from_tree` or `hold_out_validation` returns it.
+        images: The most to keep of one class in one split; 0 keeps all.
+        seed: Of the drawing.
+
+    Returns:
+        The rows kept, in the order of `table`, with a fresh index.
+
+    Raises:
+        ValueError: `images` is negative.
+    """
+    if images < 0:
+        raise ValueError(f"the limit must be 0 (all images) or more. Received: {images}")
+    if images:
+        drawn = table.sample(frac=1, random_state=seed).groupby(["split", "label"]).head(images)
+        table = table.loc[sorted(drawn.index)]
+    return table.reset_index(drop=True)

@@ -1,0 +1,347 @@
+"""The table of images -> batches, every file decoded once.
+
+`decode` turns the files into one array of grey pixels in the cache, and every epoch of every run
+reads from there, through a memory map. The array is keyed by the content of the files and by how
+they were resized: a changed file is decoded again, a moved one is not.
+"""
+
+import functools
+import hashlib
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
+
+import keras
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from xraylib import progress
+from xraylib.data import reading, sources
+
+Resize = Literal["bilinear", "area"]
+Fit = Literal["stretch", "crop", "pad"]
+
+# Part of every key: raise it when the same files would give other pixels.
+_VERSION: Final = 1
+# Images in memory at once while decoding.
+_PORTION: Final = 128
+
+
+@dataclass(frozen=True)
+class Images:
+    """Decoded radiographs and the table that they belong to.
+
+    Attributes:
+        table: One row an image, as `index` makes it, less what could not be read, with a fresh
+            index.
+        pixels: Grey uint8 in [0, 255], (images, size, size, 1), row for row as `table`; a
+            read-only memory map.
+        fingerprint: 16 hexadecimal digits of what the images are, their labels and their splits,
+            wherever they lie. Two runs of one fingerprint saw the same data.
+        unreadable: Of each image that was left out, its path and the reason.
+    """
+
+    table: pd.DataFrame
+    pixels: np.ndarray
+    fingerprint: str
+    unreadable: dict[str, str]
+
+    def batches(
+        self, split: str, *, batch_size: int, shuffle: bool = False, seed: int = 0
+    ) -> "Batches":
+        """The batches of one split.
+
+        Args:
+            split: `"train"`, `"validation"` or `"test"`.
+            batch_size: Images a batch; the last may have fewer.
+            shuffle: Whether every epoch has an order of its own.
+            seed: Of the orders.
+
+        Returns:
+            `Batches`, which Keras' `fit`, `evaluate` and `predict` take.
+
+        Raises:
+            ValueError: `split` has no images, or `batch_size` is below 1.
+        """
+        rows = np.flatnonzero(self.table["split"] == split)
+        if not len(rows):
+            known = sorted(self.table["split"].unique())
+            raise ValueError(f"no images in the split {split!r}: there are {known}")
+        labels = self.table["label"].to_numpy()
+        return Batches(self.pixels, labels, rows, batch_size=batch_size, shuffle=shuffle, seed=seed)
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of pixels and labels for any Keras backend.
+
+    Args:
+        pixels: Grey uint8 in [0, 255], (images, size, size, 1).
+        labels: 0 or 1, (images,).
+        rows: Which images are in, (n,).
+        batch_size: Images a batch; the last may have fewer.
+        shuffle: Whether every epoch has an order of its own.
+        seed: Of the orders; the order of an epoch depends on `seed` and `epoch` alone, so that a
+            resumed training goes on as if it had never stopped.
+    """
+
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        labels: np.ndarray,
+        rows: np.ndarray,
+        *,
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more. Received: {batch_size}")
+        self.pixels = pixels
+        self.labels = np.asarray(labels)[rows]
+        self.rows = np.asarray(rows)
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Takes the order of one epoch, counted from 0."""
+        self.epoch = epoch
+        count = len(self.rows)
+        self.order = (
+            np.random.default_rng([self.seed, epoch]).permutation(count)
+            if self.shuffle
+            else np.arange(count)
+        )
+
+    def on_epoch_end(self) -> None:
+        """Moves on to the next epoch's order; Keras calls it."""
+        self.start_epoch(self.epoch + 1)
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels uint8 (n, size, size, 1) and labels float32 (n, 1) of one batch."""
+        chosen = self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        return (
+            self.pixels[self.rows[chosen]],
+            self.labels[chosen].astype(np.float32)[:, np.newaxis],
+        )
+
+
+def decode(
+    table: pd.DataFrame,
+    *,
+    image_size: int,
+    resize: Resize = "bilinear",
+    fit: Fit = "stretch",
+    strict: bool = False,
+) -> Images:
+    """Decodes every image of a table to one size, or finds it decoded already.
+
+    Args:
+        table: As `index` makes it; `path` and `label` and `split` are read.
+        image_size: Height and width in pixels.
+        resize: `"bilinear"` takes the pixels that `keras.utils.image_dataset_from_directory`
+            takes, which does not antialias; `"area"` averages what falls into a pixel.
+        fit: How an image becomes a square: `"stretch"` changes its shape, as that function does
+            unless told otherwise, `"crop"` cuts the longer side about the middle, `"pad"` adds
+            black to the shorter one.
+        strict: Whether an unreadable image is an error, or left out with a warning that names it.
+
+    Returns:
+        The images, in the order of the table.
+
+    Raises:
+        reading.UnreadableImage: With `strict`, an image cannot be read.
+        ValueError: No image can be read, one class or a split has none left, or an argument is
+            out of range.
+        OSError: The cache cannot be written, e.g. for want of space; what is missing and what to
+            do is said.
+    """
+    if image_size < 1:
+        raise ValueError(f"image_size must be 1 or more pixels. Received: {image_size}")
+    for name, value, known in (("resize", resize, Resize), ("fit", fit, Fit)):
+        if value not in known.__args__:
+            raise ValueError(f"{name} must be one of {known.__args__}. Received: {value!r}")
+    if table.empty:
+        raise ValueError("the table has no images: give one as index.from_tree returns it")
+
+    contents = _contents(table["path"])
+    key = _digest([str(_VERSION), str(image_size), resize, fit, *contents])
+    folder = sources.cache_folder() / "pixels" / key
+    if not folder.exists():
+        _fill(folder, list(table["path"]), image_size=image_size, resize=resize, fit=fit)
+    # By position, for one file may stand in the table twice.
+    broken = json.loads((folder / "unreadable.json").read_text(encoding="utf-8"))
+    readable = np.array([str(row) not in broken for row in range(len(table))])
+    unreadable = {str(table["path"].iloc[int(row)]): reason for row, reason in broken.items()}
+    _complain(table, readable, unreadable, strict=strict)
+
+    kept = table[readable].reset_index(drop=True)
+    images = zip(contents, table["label"], table["split"], readable, strict=True)
+    fingerprint = _digest(sorted(f"{c} {label} {split}" for c, label, split, ok in images if ok))
+    pixels = np.load(folder / "pixels.npy", mmap_mode="r")
+    return Images(kept, pixels, fingerprint, unreadable)
+
+
+def square(pixels: np.ndarray, *, image_size: int, resize: Resize, fit: Fit) -> np.ndarray:
+    """Makes one radiograph a square.
+
+    Args:
+        pixels: Grey uint8 in [0, 255], (height, width).
+        image_size: Height and width of the result in pixels.
+        resize: As for `decode`.
+        fit: As for `decode`.
+
+    Returns:
+        Grey uint8 in [0, 255], (image_size, image_size).
+    """
+    height, width = pixels.shape
+    if fit == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        pixels = pixels[top : top + side, left : left + side]
+    elif fit == "pad":
+        # The same amount on both sides, as Keras does: an odd rest leaves one pixel of stretch.
+        pad = (max(height, width) - height) // 2, (max(height, width) - width) // 2
+        pixels = np.pad(pixels, [(pad[0], pad[0]), (pad[1], pad[1])])
+    if resize == "area":
+        return np.asarray(
+            Image.fromarray(pixels).resize((image_size, image_size), Image.Resampling.BOX)
+        )
+    return _bilinear(pixels, image_size)
+
+
+def _bilinear(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Bilinear interpolation at half-pixel centres, without antialiasing, as `tf.image.resize`.
+
+    Pillow and SciPy offer it only with antialiasing or at a tenth of the speed.
+    """
+    upper_row, lower_row, down = _neighbours(pixels.shape[0], size)
+    left_column, right_column, across = _neighbours(pixels.shape[1], size)
+    upper = pixels[upper_row].astype(np.float32)
+    rows = upper + down[:, np.newaxis] * (pixels[lower_row] - upper)
+    left = rows[:, left_column]
+    return np.rint(left + across * (rows[:, right_column] - left)).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=512)
+def _neighbours(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each of `size` samples along `length` pixels: both neighbours, the second's weight."""
+    centre = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
+    first = np.floor(centre).astype(np.intp)
+    return first, np.minimum(first + 1, length - 1), (centre - first).astype(np.float32)
+
+
+def _contents(paths: Iterable[Path]) -> list[str]:
+    """A digest of each file's bytes; of a file that cannot be opened, the reason."""
+
+    def digest(path: Path) -> str:
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            return f"{path}: {error.strerror}"
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(digest, paths))
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _fill(folder: Path, paths: list[Path], *, image_size: int, resize: Resize, fit: Fit) -> None:
+    """Writes `pixels.npy` and `unreadable.json` into a folder that appears only when complete."""
+    parent = folder.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    half_written = Path(tempfile.mkdtemp(prefix=".writing-", dir=parent))
+    try:
+        unreadable: dict[int, str] = {}
+        with (half_written / "pixels.npy").open("wb") as file:
+            _write_header(file, len(paths), image_size)
+            for row, pixels in enumerate(_squares(paths, image_size, resize, fit)):
+                if isinstance(pixels, str):
+                    unreadable[row] = pixels
+                else:
+                    # A plain write tells of a full disk; a memory map would be killed by it.
+                    file.write(pixels.tobytes())
+            # Now the number of readable images is known; NumPy leaves room to write it.
+            file.seek(0)
+            _write_header(file, len(paths) - len(unreadable), image_size)
+        (half_written / "unreadable.json").write_text(json.dumps(unreadable), encoding="utf-8")
+        try:
+            half_written.rename(folder)
+        except OSError:
+            # Another process was faster with the same pixels.
+            if not folder.exists():
+                raise
+    except OSError as error:
+        need = len(paths) * image_size**2 / 1e6
+        raise OSError(
+            error.errno,
+            f"cannot write {need:,.0f} MB of decoded images to {parent} ({error.strerror}): free "
+            "some space, or set the environment variable XRAYLIB_CACHE to another folder",
+        ) from None
+    finally:
+        shutil.rmtree(half_written, ignore_errors=True)
+
+
+def _write_header(file: BinaryIO, count: int, image_size: int) -> None:
+    shape = (count, image_size, image_size, 1)
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+
+
+def _squares(
+    paths: list[Path], image_size: int, resize: Resize, fit: Fit
+) -> Iterator[np.ndarray | str]:
+    """Each file's square, or the reason why it cannot be read, in order."""
+
+    def read(path: Path) -> np.ndarray | str:
+        try:
+            return square(reading.grey(path), image_size=image_size, resize=resize, fit=fit)
+        except reading.UnreadableImage as error:
+            return str(error)
+
+    with ThreadPoolExecutor() as pool:
+        try:
+            # In portions, so that a slow disk does not let the decoded images pile up.
+            with progress.bar(total=len(paths), description="decoding") as bar:
+                for start in range(0, len(paths), _PORTION):
+                    for pixels in pool.map(read, paths[start : start + _PORTION]):
+                        yield pixels
+                        bar.update()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _complain(
+    table: pd.DataFrame, readable: np.ndarray, unreadable: dict[str, str], *, strict: bool
+) -> None:
+    """Says what could not be read; raises where nothing useful is left."""
+    if not unreadable:
+        return
+    first = next(iter(unreadable.values()))
+    if strict:
+        raise reading.UnreadableImage(
+            f"{len(unreadable)} of {len(table)} images cannot be read, and strict=True: {first}"
+        )
+    before = set(table[["split", "label"]].itertuples(index=False, name=None))
+    after = set(table.loc[readable, ["split", "label"]].itertuples(index=False, name=None))
+    if before != after:
+        split, label = min(before - after)
+        raise ValueError(f"not one image of {split}/{sources.CLASSES[label]} can be read: {first}")
+    shown = "; ".join(list(unreadable.values())[:3])
+    more = f"; and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
+    warnings.warn(f"{len(unreadable)} of {len(table)} images left out: {shown}{more}", stacklevel=3)

@@ -1,0 +1,192 @@
+"""One image file -> grey uint8 pixels, or a clear error."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+# Four times the largest radiograph detector. It also lies below the size from which Pillow warns,
+# so that the verdict does not depend on how the caller has set up warnings.
+MOST_PIXELS: Final = 80_000_000
+
+# What people name .jpeg or .png by mistake: (offset, first bytes, plain words).
+_OTHER_FORMATS: Final = (
+    (128, b"DICM", "a DICOM file"),
+    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
+    (0, b"II*\0", "a TIFF image"),
+    (0, b"MM\0*", "a TIFF image"),
+    (0, b"GIF8", "a GIF image"),
+    (0, b"BM", "a BMP image"),
+    (8, b"WEBP", "a WebP image"),
+    (4, b"ftyp", "a HEIF or AVIF image, or a film"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"PK\x03\x04", "a zip archive"),
+    (0, b"\0\x05\x16\x07", "macOS metadata (a '._' companion), not the image itself"),
+)
+
+
+class UnreadableImage(ValueError):  # noqa: N818 - what it is, is said
+    """A file that gives no pixels; the message names the file and the reason in one line."""
+
+
+def grey(path: Path | str) -> "np.ndarray":
+    """Reads one JPEG or PNG file as grey pixels.
+
+    The content decides, not the name: a PNG named `.jpeg` is read all the same.
+
+    - Colour becomes luma, .299 R + .587 G + .114 B (ITU-R 601). Of a colour JPEG it is the Y that
+      the file stores. CMYK goes through RGB first.
+    - Transparency is ignored: the values stored under a transparent pixel are used as they are.
+    - 16-bit grey x becomes round(x / 257), the full range 0-65535 onto 0-255, also where the file
+      uses only its lower 12 bits. 16-bit grey with alpha and 16-bit colour come from Pillow as
+      their high bytes, at most one level away from that.
+    - The EXIF orientation is applied. Colour profiles and gamma are not.
+    - Of an animation, the first frame is read.
+
+    Safe to call from many threads at once.
+
+    Args:
+        path: The file; `~` is expanded.
+
+    Returns:
+        (H, W) uint8 in [0, 255], the caller's own writable copy.
+
+    Raises:
+        UnreadableImage: The file is missing, a folder, forbidden, empty, not a JPEG or PNG, cut
+            short, damaged, or of more than `MOST_PIXELS` pixels.
+    """
+    import numpy as np
+    from PIL import Image
+
+    path = Path(path)
+    content = _content(path)
+    try:
+        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise Image.DecompressionBombError(f"{width} x {height} pixels")
+            # libjpeg then skips the chroma planes: the same luma in half the time. It leaves grey
+            # and CMYK JPEGs alone, and does nothing for a PNG.
+            image.draft("L", None)
+            image.load()
+            # Read after load(): a PNG may carry its EXIF behind the pixels.
+            orientation = _orientation(image)
+            pixels = _to_uint8(image)
+    except MemoryError:
+        raise  # this machine's state, not the file's
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableImage(
+            f"{path} claims to be too large ({_one_line(error)}): at most {MOST_PIXELS:,} pixels "
+            "are read; check where the file comes from, or reduce it first"
+        ) from None
+    except Image.UnidentifiedImageError:
+        raise UnreadableImage(
+            f"{path} is not a JPEG or PNG image but {_looks_like(content)}: convert it or remove it"
+        ) from None
+    except Exception as error:
+        # Decoders raise nearly anything on damaged input (OSError, SyntaxError, struct.error,
+        # zlib.error, ...), and to the caller they all mean the same.
+        reason = _one_line(error)
+        damage = "cut short" if "truncated" in reason else "damaged"
+        raise UnreadableImage(
+            f"{path} is {damage} ({reason}; {len(content):,} bytes on disk): "
+            "fetch it again or remove it"
+        ) from None
+    if image.format != "PNG" and _tail_is_lost(content):
+        # libjpeg decodes the zeros as picture and says nothing.
+        raise UnreadableImage(
+            f"{path} is cut short (its end is filled with zeros; {len(content):,} bytes on disk): "
+            "fetch it again or remove it"
+        )
+    return np.ascontiguousarray(_upright(pixels, orientation))
+
+
+def _content(path: Path) -> bytes:
+    """All bytes of the file. Raises UnreadableImage where there are none to be had."""
+    try:
+        path = path.expanduser()
+        if path.is_dir():
+            raise UnreadableImage(f"{path} is a folder: give one image file")
+        if path.exists() and not path.is_file():
+            raise UnreadableImage(f"{path} is a device or a pipe: give one image file")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UnreadableImage(
+            f"{path} does not exist: check the path (the working folder is {Path.cwd()})"
+        ) from None
+    except PermissionError:
+        raise UnreadableImage(f"{path} may not be read (permission denied): chmod it") from None
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, UnreadableImage):
+            raise
+        raise UnreadableImage(f"{path} cannot be read: {_one_line(error)}") from None
+    if not content:
+        raise UnreadableImage(f"{path} is empty (0 bytes): fetch it again or remove it")
+    return content
+
+
+def _to_uint8(image: "Image.Image") -> "np.ndarray":
+    """A loaded image of any mode that JPEG and PNG have -> (H, W) uint8 in [0, 255]."""
+    import numpy as np
+
+    if image.mode.startswith("I"):
+        wide = np.array(image).astype(np.int64)
+        if wide.min() < 0 or wide.max() > 65535:
+            raise ValueError(f"grey values {wide.min()} to {wide.max()} do not fit 16 bits")
+        return ((wide + 128) // 257).astype(np.uint8)  # 257 is odd: this is round(x / 257)
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no defined black and white")
+    # With it, Pillow looks for alpha in a conversion to grey, and warns.
+    image.info.pop("transparency", None)
+    if image.mode == "CMYK":
+        image = image.convert("RGB")
+    return np.array(image.convert("L"))
+
+
+def _orientation(image: "Image.Image") -> int:
+    """The EXIF orientation 1-8; 1, upright, where there is none or the EXIF is damaged."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except Exception:  # the pixels are whole, so broken metadata must not lose the image
+        return 1
+
+
+def _upright(pixels: "np.ndarray", orientation: int) -> "np.ndarray":
+    """Undoes an EXIF orientation: (H, W) -> (H, W), or (W, H) for 5-8. Unknown ones do nothing."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.T
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def _tail_is_lost(content: bytes) -> bool:
+    """Whether a JPEG ends in zeros that do not follow its end mark, as broken downloads do.
+
+    Some programs pad a whole file with zeros, and some append data of their own: both are fine.
+    """
+    return content.endswith(bytes(16)) and not content.rstrip(b"\0").endswith(b"\xff\xd9")
+
+
+def _looks_like(content: bytes) -> str:
+    for offset, magic, words in _OTHER_FORMATS:
+        if content.startswith(magic, offset):
+            return words
+    if content.startswith((b"\xff\xd8\xff", b"\x89PNG")):
+        return "the damaged beginning of one"
+    if not content.strip(b"\0"):
+        return "only zeros (a broken download)"
+    if b"\0" not in content[:512]:
+        beginning = content[:512].decode("utf-8", errors="replace")
+        if "\ufffd" not in beginning[:-4]:
+            return f"text that begins with {' '.join(beginning.split())[:40]!r}"
+    return f"something else that begins with the bytes {content[:4].hex(' ')}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
