@@ -77,6 +77,36 @@ class Images:
         labels = self.table["label"].to_numpy()
         return Batches(self.pixels, labels, rows, batch_size=batch_size, shuffle=shuffle, seed=seed)
 
+    def counts(self) -> pd.DataFrame:
+        """Images and patients of each class in each split: split, class, images, patients."""
+        named = self.table.assign(
+            **{"class": [sources.CLASSES[label] for label in self.table["label"]]}
+        )
+        groups = named.groupby(["split", "class"], sort=True)
+        return groups.agg(images=("path", "size"), patients=("patient", "nunique")).reset_index()
+
+    def predictions(self, model: keras.Model, *, batch_size: int) -> pd.DataFrame:
+        """Scores validation and test, the one time that test is looked at.
+
+        Args:
+            model: Gives the probability of PNEUMONIA, (batch, 1).
+            batch_size: Images a batch.
+
+        Returns:
+            The rows of the table in validation and test, with the column score, float in [0, 1].
+        """
+        rows = self.table[self.table["split"].isin(("validation", "test"))]
+        batches = Batches(
+            self.pixels,
+            self.table["label"].to_numpy(),
+            rows.index.to_numpy(),
+            batch_size=batch_size,
+        )
+        scores = []
+        for number in progress.bar(range(len(batches)), total=len(batches), description="scoring"):
+            scores.append(model.predict_on_batch(batches[number][0]).ravel())
+        return rows.assign(score=np.concatenate(scores).astype(float)).reset_index(drop=True)
+
 
 class Batches(keras.utils.PyDataset):
     """Batches of pixels and labels for any Keras backend.

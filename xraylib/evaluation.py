@@ -1,0 +1,258 @@
+"""Labels and scores -> metrics with intervals, and thresholds.
+
+Images of one patient are not independent, so that intervals come from resampling patients.
+"""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+THRESHOLD_METRICS: Final = ("accuracy", "balanced accuracy", "sensitivity", "specificity")
+METRICS: Final = ("AUC", *THRESHOLD_METRICS, "Brier")
+
+
+def metrics(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    *,
+    threshold: float = 0.5,
+    patients: np.ndarray | None = None,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How well scores tell the classes apart, each number with its interval.
+
+    The interval is the percentile bootstrap over patients (Field and Welsh, "Bootstrapping
+    clustered data", JRSS B 2007): patients are drawn with replacement, with all their images.
+    Resamples in which a metric is not defined, for want of a class, are left out of its interval.
+
+    Args:
+        labels: 0 or 1, (n,).
+        scores: Of class 1, in [0, 1], (n,).
+        threshold: A score of at least this is called class 1.
+        patients: Whose image each is, (n,) of anything that can be compared; None where each is
+            a patient's only one.
+        resamples: How many; 0 leaves the interval undefined.
+        confidence: Of the interval, in (0, 1).
+        seed: Of the resampling.
+
+    Returns:
+        One row a metric in the order of `METRICS`, with the columns metric, value, low, high. AUC
+        counts ties as half. What is not defined, such as the AUC of one class, is NaN.
+
+    Raises:
+        ValueError: The arrays differ in length, are empty, or hold something else than above.
+    """
+    labels, scores = _checked(labels, scores)
+    if patients is None:
+        patients = np.arange(len(labels))
+    if len(patients) != len(labels):
+        raise ValueError(f"{len(patients)} patients for {len(labels)} labels: give one each")
+    if resamples < 0 or not 0 < confidence < 1:
+        raise ValueError(
+            "resamples must be 0 or more and confidence between 0 and 1. "
+            f"Received: resamples={resamples}, confidence={confidence}"
+        )
+    value = _weighted_metrics(labels, scores, threshold, np.ones((1, len(labels))))[0]
+    low = high = np.full(len(METRICS), np.nan)
+    if resamples:
+        drawn = _weighted_metrics(
+            labels, scores, threshold, _patient_weights(patients, resamples, seed)
+        )
+        tail = 100 * (1 - confidence) / 2
+        defined = ~np.isnan(drawn).all(axis=0)
+        low, high = np.full((2, len(METRICS)), np.nan)
+        low[defined], high[defined] = np.nanpercentile(
+            drawn[:, defined], [tail, 100 - tail], axis=0
+        )
+    return pd.DataFrame({"metric": METRICS, "value": value, "low": low, "high": high})
+
+
+def summary(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """The metrics of validation and test, at .5 and at the threshold chosen on validation.
+
+    Args:
+        predictions: One row an image, with the columns split (`"validation"`, `"test"`), label,
+            score and patient, as for `metrics`.
+        resamples: As for `metrics`.
+        seed: As for `metrics`.
+
+    Returns:
+        The columns split, rule (`"0.5"` or `"validation"`), threshold, metric, value, low, high.
+
+    Raises:
+        ValueError: As for `metrics`, or there is no validation or no test.
+    """
+    splits = dict(list(predictions.groupby("split")))
+    for split in ("validation", "test"):
+        if split not in splits:
+            raise ValueError(f"no predictions of {split}: there are {sorted(splits)}")
+    chosen = best_threshold(splits["validation"]["label"], splits["validation"]["score"])
+    parts = []
+    for split in ("validation", "test"):
+        for rule, threshold in (("0.5", 0.5), ("validation", chosen)):
+            rows = splits[split]
+            part = metrics(
+                rows["label"].to_numpy(),
+                rows["score"].to_numpy(),
+                threshold=threshold,
+                patients=rows["patient"].to_numpy(),
+                resamples=resamples,
+                seed=seed,
+            )
+            part.insert(0, "split", split)
+            part.insert(1, "rule", rule)
+            part.insert(2, "threshold", threshold)
+            parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
+    """The threshold of the highest balanced accuracy; to be asked of validation, never of test.
+
+    Args:
+        labels: 0 or 1, (n,), both present.
+        scores: Of class 1, in [0, 1], (n,).
+
+    Returns:
+        A number in [0, 1], midway between two scores; of equally good ones the nearest to .5.
+
+    Raises:
+        ValueError: As for `metrics`, or one class is missing.
+    """
+    labels, scores = _checked(labels, scores)
+    if labels.min() == labels.max():
+        raise ValueError(f"a threshold needs both classes: all labels are {labels[0]}")
+    levels = np.unique(scores)
+    candidates = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
+    positive, negative = np.sort(scores[labels == 1]), np.sort(scores[labels == 0])
+    sensitivity = 1 - np.searchsorted(positive, candidates) / len(positive)
+    specificity = np.searchsorted(negative, candidates) / len(negative)
+    balanced = (sensitivity + specificity) / 2
+    best = candidates[np.isclose(balanced, balanced.max(), rtol=0, atol=1e-12)]
+    return float(best[np.argmin(np.abs(best - 0.5))])
+
+
+def _checked(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    labels, scores = np.asarray(labels).ravel(), np.asarray(scores, dtype=float).ravel()
+    if not len(labels) or len(labels) != len(scores):
+        raise ValueError(f"{len(labels)} labels and {len(scores)} scores: give one or more of each")
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError(f"labels must be 0 or 1. Received: {np.unique(labels)[:5].tolist()}")
+    if not (np.isfinite(scores).all() and scores.min() >= 0 and scores.max() <= 1):
+        wrong = scores[~((scores >= 0) & (scores <= 1))]
+        raise ValueError(
+            f"scores must be in [0, 1]; {len(wrong)} are not. Received: {wrong[:5].tolist()}"
+        )
+    return labels.astype(int), scores
+
+
+def _patient_weights(patients: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """How often each image is in each resample, (resamples, n)."""
+    codes = pd.factorize(np.asarray(patients))[0]
+    count = codes.max() + 1
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
+    return draws[:, codes].astype(float)
+
+
+def _weighted_metrics(
+    labels: np.ndarray, scores: np.ndarray, threshold: float, weights: np.ndarray
+) -> np.ndarray:
+    """All METRICS for each row of weights, (rows, n) -> (rows, metrics)."""
+    positive, called = labels == 1, scores >= threshold
+    right = (positive == called).astype(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        positives = weights @ positive.astype(float)
+        negatives = weights @ (~positive).astype(float)
+        sensitivity = weights @ (positive & called).astype(float) / positives
+        specificity = weights @ (~positive & ~called).astype(float) / negatives
+        columns = {
+            "AUC": _weighted_auc(positive, scores, weights) / (positives * negatives),
+            "accuracy": weights @ right / weights.sum(axis=1),
+            "balanced accuracy": (sensitivity + specificity) / 2,
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "Brier": weights @ (scores - labels) ** 2 / weights.sum(axis=1),
+        }
+    return np.column_stack([columns[name] for name in METRICS])
+
+
+def _weighted_auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weight of the pairs in the right order, ties half, for each row of weights, (rows,)."""
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-1.0))
+    sorted_weights = weights[:, order]
+    level_positive = np.add.reduceat(sorted_weights * positive[order], starts, axis=1)
+    level_negative = np.add.reduceat(sorted_weights * ~positive[order], starts, axis=1)
+    below = np.cumsum(level_negative, axis=1) - level_negative
+    return (level_positive * (below + level_negative / 2)).sum(axis=1)
+
+
+def wide(summary: pd.DataFrame) -> pd.DataFrame:
+    """A summary for reading: one row a metric, one column a split and threshold.
+
+    Args:
+        summary: As `summary` returns it.
+
+    Returns:
+        Text such as `".934 [.912, .953]"`, indexed by metric, with columns such as
+        `"test at .50"`.
+    """
+    shown = summary.assign(
+        column=[
+            f"{split} at {_short(threshold, 2)}"
+            for split, threshold in zip(summary["split"], summary["threshold"], strict=True)
+        ],
+        text=[
+            f"{_short(value)} [{_short(low)}, {_short(high)}]"
+            for value, low, high in summary[["value", "low", "high"]].itertuples(index=False)
+        ],
+    )
+    columns, rows = list(dict.fromkeys(shown["column"])), list(dict.fromkeys(shown["metric"]))
+    table = shown.drop_duplicates(["metric", "column"]).pivot(
+        index="metric", columns="column", values="text"
+    )
+    return table.loc[rows, columns].rename_axis(columns=None)
+
+
+def in_words(summary: pd.DataFrame, history: pd.DataFrame) -> str:
+    """What a run found, as sentences in Markdown with its own numbers.
+
+    Args:
+        summary: As `summary` returns it.
+        history: As `training.fit` returns it.
+
+    Returns:
+        One paragraph.
+    """
+    at_half = summary[summary["rule"] == "0.5"].set_index(["split", "metric"])
+
+    def said(split: str, metric: str) -> str:
+        row = at_half.loc[(split, metric)]
+        return (
+            f"{_short(row['value'])} (95 % interval {_short(row['low'])} to {_short(row['high'])})"
+        )
+
+    last = history[history["split"] == "train"].iloc[-1]
+    lost = at_half.loc[("validation", "AUC"), "value"] - at_half.loc[("test", "AUC"), "value"]
+    overlap = (
+        at_half.loc[("validation", "AUC"), "low"] <= at_half.loc[("test", "AUC"), "high"]
+        and at_half.loc[("test", "AUC"), "low"] <= at_half.loc[("validation", "AUC"), "high"]
+    )
+    change = f"{'lower' if lost > 0 else 'higher'} on test by {_short(abs(lost))}"
+    return (
+        f"After {int(last['epoch'])} epochs the training accuracy was {_short(last['accuracy'])}. "
+        f"The AUC on validation is {said('validation', 'AUC')}, on test {said('test', 'AUC')}: "
+        f"{change}, and the two intervals {'overlap' if overlap else 'do not overlap'}. "
+        f"At threshold .5 the accuracy on test is {said('test', 'accuracy')}, the sensitivity "
+        f"{said('test', 'sensitivity')} and the specificity {said('test', 'specificity')}. "
+        "One seed, one split: another seed would move these numbers too."
+    )
+
+
+def _short(value: float, digits: int = 3) -> str:
+    """.934 for 0.934; 1 and above and below 0 in full."""
+    text = f"{value:.{digits}f}"
+    return text[1:] if text.startswith("0.") else text

@@ -1,0 +1,205 @@
+"""Tables and arrays -> matplotlib figures, readable in grey and by the colour-blind.
+
+The two colours are from Okabe and Ito's palette (2008) and differ in lightness; where lines
+cross, their style differs as well.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+NORMAL_COLOUR: Final = "#56B4E9"
+PNEUMONIA_COLOUR: Final = "#D55E00"
+_CLASS_COLOURS: Final = (NORMAL_COLOUR, PNEUMONIA_COLOUR)
+
+
+def gallery(pixels: Sequence[np.ndarray], titles: Sequence[str], *, columns: int = 6) -> Figure:
+    """Radiographs side by side, each in its own shape.
+
+    Args:
+        pixels: Grey uint8 in [0, 255], each (height, width) or (height, width, 1).
+        titles: One for each.
+        columns: Pictures a row.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: There are none, or not as many titles as pictures.
+    """
+    if not len(pixels) or len(pixels) != len(titles):
+        raise ValueError(f"{len(pixels)} pictures and {len(titles)} titles: give one or more each")
+    columns = min(columns, len(pixels))
+    rows = -(-len(pixels) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(2.1 * columns, 2.3 * rows), squeeze=False, layout="constrained"
+    )
+    for each in axes.flat:
+        each.axis("off")
+    for each, picture, title in zip(axes.flat, pixels, titles, strict=False):
+        each.imshow(np.squeeze(picture), cmap="gray", vmin=0, vmax=255)
+        each.set_title(title, fontsize=8)
+    return figure
+
+
+def history(table: pd.DataFrame) -> Figure:
+    """Loss and AUC over the epochs, train solid and validation dashed, the best epoch marked.
+
+    Args:
+        table: As `training.fit` returns it.
+
+    Returns:
+        The figure.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+    for ax, metric in zip(axes, ("loss", "auc"), strict=True):
+        for split, style, colour in (("train", "-", "0.45"), ("validation", "--", "#0072B2")):
+            rows = table[table["split"] == split]
+            ax.plot(rows["epoch"], rows[metric], style, color=colour, marker=".", label=split)
+        ax.set(xlabel="epoch", ylabel="AUC" if metric == "auc" else metric)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    validation = table[table["split"] == "validation"].sort_values(
+        ["auc", "loss"], ascending=[False, True], kind="stable"
+    )
+    axes[1].plot(
+        *validation[["epoch", "auc"]].iloc[0], "o", mfc="none", ms=11, color="black", label="best"
+    )
+    axes[1].legend()
+    return figure
+
+
+def scores(predictions: pd.DataFrame, *, class_names: Sequence[str], threshold: float) -> Figure:
+    """How the scores of each class are spread, validation beside test.
+
+    Args:
+        predictions: One row an image, with the columns split, label and score in [0, 1].
+        class_names: Of the labels 0 and 1.
+        threshold: Drawn as a line, in [0, 1].
+
+    Returns:
+        The figure.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), sharex=True, layout="constrained")
+    bins = np.linspace(0, 1, 26)
+    for ax, split in zip(axes, ("validation", "test"), strict=True):
+        for label, name in enumerate(class_names):
+            rows = predictions[(predictions["split"] == split) & (predictions["label"] == label)]
+            ax.hist(
+                rows["score"],
+                bins=bins,
+                density=True,
+                histtype="stepfilled" if label == 0 else "step",
+                linewidth=2,
+                alpha=0.8 if label == 0 else 1,
+                color=_CLASS_COLOURS[label],
+                label=f"{name} ({len(rows)})",
+            )
+        ax.axvline(threshold, color="black", linestyle=":", label=f"threshold {threshold:.2f}")
+        ax.set(title=split, xlabel="score", ylabel="density")
+        ax.legend(fontsize=8)
+    return figure
+
+
+def progression(metrics: pd.DataFrame, *, metric: str = "AUC") -> Figure:
+    """What each run reached on validation and on test, with its interval.
+
+    Args:
+        metrics: One row a run and split: the columns name, split, value, low, high.
+        metric: What the values are; the axis' label.
+
+    Returns:
+        The figure: one line a run, from top to bottom; validation open, test filled.
+    """
+    names = list(dict.fromkeys(metrics["name"]))
+    figure, ax = plt.subplots(figsize=(8, 0.9 + 0.62 * len(names)), layout="constrained")
+    for split, shift, face in (("validation", -0.14, "white"), ("test", 0.14, PNEUMONIA_COLOUR)):
+        rows = metrics[metrics["split"] == split]
+        at = [names.index(name) + shift for name in rows["name"]]
+        # At value 1 a percentile interval may end a rounding error below it.
+        below = np.clip(rows["value"] - rows["low"], 0, None)
+        above = np.clip(rows["high"] - rows["value"], 0, None)
+        ax.errorbar(
+            rows["value"],
+            at,
+            xerr=[below, above],
+            fmt="o",
+            color=NORMAL_COLOUR if split == "validation" else PNEUMONIA_COLOUR,
+            mfc=face,
+            capsize=3,
+            label=split,
+        )
+    ax.axvline(0.5, color="0.6", linestyle=":", label="chance")
+    ax.set(yticks=range(len(names)), xlabel=f"{metric}, 95 % interval over patients")
+    ax.set_yticklabels(names)
+    ax.invert_yaxis()
+    ax.legend(loc="lower left", fontsize=8)
+    return figure
+
+
+def roc(predictions: dict[str, pd.DataFrame]) -> Figure:
+    """Receiver operating characteristics on test, one line a run.
+
+    Args:
+        predictions: Of each run's name, one row an image with the columns split, label and score.
+
+    Returns:
+        The figure.
+    """
+    from sklearn.metrics import roc_curve
+
+    figure, ax = plt.subplots(figsize=(4.8, 4.5), layout="constrained")
+    styles = ("-", "--", "-.", ":")
+    colours = ("#0072B2", "#D55E00", "#009E73", "#000000", "#CC79A7")
+    for number, (name, rows) in enumerate(predictions.items()):
+        test = rows[rows["split"] == "test"]
+        false_positive, true_positive, _ = roc_curve(test["label"], test["score"])
+        ax.plot(
+            false_positive,
+            true_positive,
+            styles[number % len(styles)],
+            color=colours[number % len(colours)],
+            label=name,
+        )
+    ax.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
+    ax.set(xlabel="1 - specificity", ylabel="sensitivity", title="test", aspect="equal")
+    ax.legend(fontsize=8, loc="lower right")
+    return figure
+
+
+def architecture(blocks: Sequence[tuple[str, int, int, int]], *, title: str) -> Figure:
+    """A convolutional network as boxes: as tall as its maps are wide, as wide as they are many.
+
+    Args:
+        blocks: Of each group of layers its name, how many layers, the height and width of its
+            maps in pixels (1 for Dense layers), and how many maps or units it has.
+        title: Above the figure.
+
+    Returns:
+        The figure.
+    """
+    figure, ax = plt.subplots(figsize=(11, 4.2), layout="constrained")
+    colours = {"conv": "#0072B2", "pool": "#E69F00", "dense": "#999999"}
+    tallest = max(size for _, _, size, _ in blocks)
+    x = 0.0
+    for name, count, size, maps in blocks:
+        kind = "dense" if size == 1 else "conv"
+        height = 0.12 + 0.88 * np.sqrt(size / tallest)
+        width = 0.05 + 0.16 * np.log2(maps + 1) / np.log2(4097)
+        for _ in range(count):
+            ax.add_patch(
+                plt.Rectangle(
+                    (x, -height / 2), width, height, facecolor=colours[kind], edgecolor="white"
+                )
+            )
+            x += width + 0.015
+        middle = x - count * (width + 0.015) / 2
+        shape = f"{maps:,}" if size == 1 else f"{size}×{size}×{maps}"
+        ax.text(middle, -height / 2 - 0.03, f"{name}\n{shape}", ha="center", va="top", fontsize=8)
+        x += 0.09
+    ax.set(xlim=(-0.05, x), ylim=(-0.75, 0.6), title=title)
+    ax.axis("off")
+    return figure

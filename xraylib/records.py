@@ -1,0 +1,274 @@
+"""What one run leaves on disk: `record.json`, `predictions.csv`, `history.csv`, `model.keras`.
+
+A run lies in `<RUN_DIR>/<step>-<digest of its parameters and its data>/`. Other parameters are
+therefore another run beside it, and the same ones are the same run: unfinished, it is gone on
+with; finished, it is replaced when the new one is complete.
+"""
+
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import filelock
+import pandas as pd
+
+if TYPE_CHECKING:
+    import keras
+
+PREDICTION_COLUMNS: Final = ("path", "patient", "split", "label", "score")
+# Where a run lies and where its data lie do not make it another run.
+_PLACES: Final = ("RUN_DIR", "SOURCE")
+
+
+class RunInProgressError(RuntimeError):
+    """Another process is at the same run."""
+
+
+class Run:
+    """One run's folder, locked until it is finished or the process ends.
+
+    Args:
+        folder: For this and other runs, a notebook's `RUN_DIR`; made if missing.
+        step: The notebook's name without its ending, e.g. `"01_basic_cnn"`.
+        parameters: All that the run was asked for, JSON values.
+        fingerprint: Of the data, as `loading.Images` has it.
+
+    Attributes:
+        folder: The run's own folder.
+        checkpoint: A folder in it for `training.fit`, removed by `finish`.
+
+    Raises:
+        RunInProgressError: Another process runs the same step on the same parameters and data.
+        OSError: The folder cannot be made.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        step: str,
+        parameters: dict[str, Any],
+        fingerprint: str,
+    ) -> None:
+        asked = {name: value for name, value in parameters.items() if name not in _PLACES}
+        digest = hashlib.sha256(json.dumps([asked, fingerprint], sort_keys=True).encode())
+        self.step = step
+        self.parameters = parameters
+        self.fingerprint = fingerprint
+        self.folder = Path(folder).expanduser() / f"{step}-{digest.hexdigest()[:8]}"
+        self.checkpoint = self.folder / "checkpoint"
+        try:
+            self.checkpoint.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"cannot make the run's folder {self.folder} ({error.strerror}): give another "
+                f"RUN_DIR. Received: {str(folder)!r}",
+            ) from None
+        # One lock a process, so that a cell that is run again does not wait for itself.
+        self._lock = filelock.FileLock(self.folder / ".lock", is_singleton=True)
+        try:
+            self._lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise RunInProgressError(
+                f"another process is at the same run in {self.folder}: wait for it, stop it, or "
+                "give another RUN_DIR"
+            ) from None
+
+    def finish(
+        self,
+        *,
+        model: "keras.Model",
+        history: pd.DataFrame,
+        predictions: pd.DataFrame,
+        metrics: pd.DataFrame,
+        **more: Any,
+    ) -> Path:
+        """Writes everything, the record last, and removes the checkpoint.
+
+        Args:
+            model: The trained network.
+            history: As `training.fit` returns it.
+            predictions: One row an image of validation and test, with `PREDICTION_COLUMNS`; other
+                columns are left out. The paths are stored from the data's folder on.
+            metrics: As `evaluation.summary` returns it.
+            **more: What else belongs into the record, JSON values, e.g. `counts`.
+
+        Returns:
+            The path of `record.json`.
+
+        Raises:
+            ValueError: A column is missing, or a score is not a number.
+            OSError: The folder cannot be written; the checkpoint is kept.
+        """
+        _check_predictions(predictions)
+        stored = predictions[list(PREDICTION_COLUMNS)].copy()
+        top = Path(os.path.commonpath([str(Path(path).parent) for path in stored["path"]]))
+        stored["path"] = [Path(path).relative_to(top).as_posix() for path in stored["path"]]
+        validation = history[history["split"] == "validation"]
+        best = validation.sort_values(["auc", "loss"], ascending=[False, True], kind="stable")
+        record = {
+            "step": self.step,
+            "parameters": self.parameters,
+            "seed": self.parameters.get("SEED"),
+            "fingerprint": self.fingerprint,
+            "network": model.name,
+            "weights": model.count_params(),
+            "precision": _precision(model),
+            "epochs": int(history["epoch"].max()),
+            "best_epoch": int(best["epoch"].iloc[0]),
+            "training_seconds": round(float(history["seconds"].sum()), 1),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "device": device(),
+            "versions": versions(),
+            **more,
+            "metrics": json.loads(metrics.to_json(orient="records", double_precision=6)),
+        }
+        # Keras looks at the ending of the name, which therefore stays.
+        model.save(self.folder / ".writing.keras")
+        (self.folder / ".writing.keras").replace(self.folder / "model.keras")
+        _write(self.folder / "predictions.csv", stored.to_csv(index=False, float_format="%.6g"))
+        _write(self.folder / "history.csv", history.to_csv(index=False, float_format="%.6g"))
+        path = self.folder / "record.json"
+        _write(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
+        self._lock.release(force=True)
+        return path
+
+
+def read(folder: Path | str) -> list[dict[str, Any]]:
+    """All finished runs in or below a folder.
+
+    Args:
+        folder: A run's folder, or one that holds some.
+
+    Returns:
+        The records, sorted by step and time, each with its own folder under `"folder"`. One that
+        cannot be read is left out with a warning that names it.
+
+    Raises:
+        ValueError: There are none.
+    """
+    folder = Path(folder).expanduser()
+    found = []
+    for path in sorted(folder.rglob("record.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            missing = {"step", "parameters", "metrics", "fingerprint", "finished"} - set(record)
+            if missing:
+                raise ValueError(f"it has no {', '.join(sorted(missing))}")
+            found.append(record | {"folder": path.parent})
+        except (OSError, ValueError, TypeError) as error:
+            warnings.warn(f"{path} left out: {error}", stacklevel=2)
+    if not found:
+        raise ValueError(f"no records in {folder}: run notebooks 01 to 04 with this RUN_DIR first")
+    return sorted(found, key=lambda record: (record["step"], record["finished"]))
+
+
+def table(folder: Path | str) -> pd.DataFrame:
+    """One row a finished run.
+
+    Args:
+        folder: As for `read`.
+
+    Returns:
+        The columns step, run (the folder's name), the parameters in lower case, network, weights,
+        precision, epochs, best_epoch, training_seconds, fingerprint, and for every metric at
+        threshold .5 of validation and test `<split> <metric>` with `... low` and `... high`.
+
+    Raises:
+        ValueError: There are no records.
+    """
+    rows = []
+    for record in read(folder):
+        row = {"step": record["step"], "run": record["folder"].name}
+        row |= {
+            name.lower(): value
+            for name, value in record["parameters"].items()
+            if name not in ("RUN_DIR", "EPOCHS")
+        }
+        names = ("network", "weights", "precision", "epochs", "best_epoch", "training_seconds")
+        row |= {name: record.get(name) for name in (*names, "fingerprint")}
+        for metric in record["metrics"]:
+            if metric["rule"] == "0.5":
+                name = f"{metric['split']} {metric['metric']}"
+                row |= {
+                    name: metric["value"],
+                    f"{name} low": metric["low"],
+                    f"{name} high": metric["high"],
+                }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def predictions(record: dict[str, Any]) -> pd.DataFrame:
+    """The predictions of one record that `read` returned.
+
+    Returns:
+        One row an image of validation and test, with `PREDICTION_COLUMNS`.
+
+    Raises:
+        ValueError: They are missing or do not hold what they should.
+    """
+    path = Path(record["folder"]) / "predictions.csv"
+    try:
+        stored = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read ({error}): run {record['step']} again") from None
+    _check_predictions(stored)
+    return stored
+
+
+def versions() -> dict[str, str]:
+    """Python, this library, and what its numbers depend on, each with its version."""
+    import keras
+
+    names = ["xraylib", "keras", keras.backend.backend(), "numpy", "pandas", "scikit-learn"]
+    found = {"python": platform.python_version()}
+    for name in dict.fromkeys(names):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def device() -> str:
+    """The GPUs, or the processor, that Keras computes on."""
+    import keras
+
+    gpus = keras.distribution.list_devices("gpu")
+    if gpus:
+        return ", ".join(gpus)
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        names = [line.split(":", 1)[1] for line in text.splitlines() if "model name" in line]
+    except OSError:
+        names = []
+    return f"{(names or [platform.processor()])[0].strip()}, {os.cpu_count()} cores"
+
+
+def _check_predictions(predictions: pd.DataFrame) -> None:
+    missing = set(PREDICTION_COLUMNS) - set(predictions)
+    if missing:
+        raise ValueError(f"the predictions have no column {', '.join(sorted(missing))}")
+    if predictions["score"].isna().any():
+        raise ValueError(f"{int(predictions['score'].isna().sum())} predictions have no score")
+
+
+def _precision(model: "keras.Model") -> str:
+    computed = {layer.compute_dtype for layer in model.layers}
+    return "bfloat16" if "bfloat16" in computed else "float32"
+
+
+def _write(path: Path, text: str) -> None:
+    half_written = path.with_name(f".{path.name}.writing")
+    half_written.write_text(text, encoding="utf-8")
+    half_written.replace(path)
