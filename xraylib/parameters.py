@@ -71,6 +71,21 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
     raise ParameterError(f"unknown parameter {said}: there are {', '.join(known)}")
 
 
+def literal(text: str) -> Any:
+    """What a parameter on a command line means.
+
+    Args:
+        text: As typed.
+
+    Returns:
+        The number, truth value or None that it spells in Python; otherwise the text itself.
+    """
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
 def _injected(cells: Iterable[str]) -> list[str]:
     """The names that papermill's cell assigns, if this notebook was run by papermill."""
     for source in cells:

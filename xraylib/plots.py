@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 NORMAL_COLOUR: Final = "#56B4E9"
 PNEUMONIA_COLOUR: Final = "#D55E00"
-_CLASS_COLOURS: Final = (NORMAL_COLOUR, PNEUMONIA_COLOUR)
+CLASS_COLOURS: Final = (NORMAL_COLOUR, PNEUMONIA_COLOUR)
 
 
 def gallery(pixels: Sequence[np.ndarray], titles: Sequence[str], *, columns: int = 6) -> Figure:
@@ -95,7 +95,7 @@ def scores(predictions: pd.DataFrame, *, class_names: Sequence[str], threshold: 
                 histtype="stepfilled" if label == 0 else "step",
                 linewidth=2,
                 alpha=0.8 if label == 0 else 1,
-                color=_CLASS_COLOURS[label],
+                color=CLASS_COLOURS[label],
                 label=f"{name} ({len(rows)})",
             )
         ax.axvline(threshold, color="black", linestyle=":", label=f"threshold {threshold:.2f}")

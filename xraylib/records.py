@@ -208,6 +208,35 @@ def table(folder: Path | str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def metrics(folder: Path | str) -> pd.DataFrame:
+    """All metrics of all finished runs, in long form.
+
+    Args:
+        folder: As for `read`.
+
+    Returns:
+        The columns name (the run's, as `name` gives it), step, run, and those of
+        `evaluation.summary`: split, rule, threshold, metric, value, low, high.
+
+    Raises:
+        ValueError: There are no records.
+    """
+    parts = []
+    for record in read(folder):
+        part = pd.DataFrame(record["metrics"])
+        part.insert(0, "name", name(record))
+        part.insert(1, "step", record["step"])
+        part.insert(2, "run", record["folder"].name)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def name(record: dict[str, Any]) -> str:
+    """What a run is called in a figure, e.g. `"03_vgg19, 224 px, seed 0"`."""
+    given = record["parameters"]
+    return f"{record['step']}, {given.get('IMAGE_SIZE')} px, seed {given.get('SEED')}"
+
+
 def predictions(record: dict[str, Any]) -> pd.DataFrame:
     """The predictions of one record that `read` returned.
 

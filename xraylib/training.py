@@ -265,7 +265,7 @@ class _Checkpoint:
                 variable.assign(stored[f"arr_{number}"])
 
     @staticmethod
-    def _save(path: Path, variables: list[Any], **more: np.ndarray) -> None:
+    def _save(path: Path, variables: list[Any], **more: Any) -> None:
         half_written = path.with_suffix(".writing")
         try:
             with half_written.open("wb") as file:

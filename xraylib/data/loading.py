@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final, Literal, get_args
 
 import keras
 import numpy as np
@@ -200,9 +200,9 @@ def decode(
     """
     if image_size < 1:
         raise ValueError(f"image_size must be 1 or more pixels. Received: {image_size}")
-    for name, value, known in (("resize", resize, Resize), ("fit", fit, Fit)):
-        if value not in known.__args__:
-            raise ValueError(f"{name} must be one of {known.__args__}. Received: {value!r}")
+    for name, value, known in (("resize", resize, get_args(Resize)), ("fit", fit, get_args(Fit))):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}. Received: {value!r}")
     if table.empty:
         raise ValueError("the table has no images: give one as index.from_tree returns it")
 

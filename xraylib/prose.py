@@ -1,0 +1,152 @@
+"""Tables of numbers -> tables and sentences for people, computed and never typed."""
+
+import pandas as pd
+
+
+def wide(summary: pd.DataFrame) -> pd.DataFrame:
+    """A summary for reading: one row a metric, one column a split and threshold.
+
+    Args:
+        summary: As `evaluation.summary` returns it.
+
+    Returns:
+        Text such as `".934 [.912, .953]"`, indexed by metric, with columns such as
+        `"test at .50"`.
+    """
+    shown = summary.assign(
+        column=[
+            f"{split} at {short(threshold, 2)}"
+            for split, threshold in zip(summary["split"], summary["threshold"], strict=True)
+        ],
+        text=[
+            interval(*numbers)
+            for numbers in summary[["value", "low", "high"]].itertuples(index=False, name=None)
+        ],
+    )
+    columns, rows = list(dict.fromkeys(shown["column"])), list(dict.fromkeys(shown["metric"]))
+    table = shown.drop_duplicates(["metric", "column"]).pivot(
+        index="metric", columns="column", values="text"
+    )
+    return table.loc[rows, columns].rename_axis(columns=None)
+
+
+def found(summary: pd.DataFrame, history: pd.DataFrame) -> str:
+    """What a run found, as sentences in Markdown with its own numbers.
+
+    Args:
+        summary: As `evaluation.summary` returns it.
+        history: As `training.fit` returns it.
+
+    Returns:
+        One paragraph.
+    """
+    at_half = summary[summary["rule"] == "0.5"].set_index(["split", "metric"])
+
+    def said(split: str, metric: str) -> str:
+        row = at_half.loc[(split, metric)]
+        return f"{short(row['value'])} (95 % interval {short(row['low'])} to {short(row['high'])})"
+
+    last = history[history["split"] == "train"].iloc[-1]
+    lost = at_half.loc[("validation", "AUC"), "value"] - at_half.loc[("test", "AUC"), "value"]
+    overlap = (
+        at_half.loc[("validation", "AUC"), "low"] <= at_half.loc[("test", "AUC"), "high"]
+        and at_half.loc[("test", "AUC"), "low"] <= at_half.loc[("validation", "AUC"), "high"]
+    )
+    change = f"{'lower' if lost > 0 else 'higher'} on test by {short(abs(lost))}"
+    return (
+        f"After {int(last['epoch'])} epochs the training accuracy was {short(last['accuracy'])}. "
+        f"The AUC on validation is {said('validation', 'AUC')}, on test {said('test', 'AUC')}: "
+        f"{change}, and the two intervals {'overlap' if overlap else 'do not overlap'}. "
+        f"At threshold .5 the accuracy on test is {said('test', 'accuracy')}, the sensitivity "
+        f"{said('test', 'sensitivity')} and the specificity {said('test', 'specificity')}. "
+        "One seed, one split: another seed would move these numbers too."
+    )
+
+
+def interval(value: float, low: float, high: float) -> str:
+    """A number with its interval, as `.934 [.912, .953]`."""
+    return f"{short(value)} [{short(low)}, {short(high)}]"
+
+
+def short(value: float, digits: int = 3) -> str:
+    """A share without its leading zero: `.934` for 0.934."""
+    text = f"{value:.{digits}f}"
+    return text[1:] if text.startswith("0.") else text
+
+
+def progression(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of runs for reading: what each was, and what it reached, as text.
+
+    Args:
+        table: As `records.table` returns it.
+
+    Returns:
+        The columns step, px, epochs (the best of how many), seed, validation AUC, and on test AUC,
+        accuracy, sensitivity and specificity, all at .5 and with their intervals.
+    """
+
+    def shown(row: pd.Series, name: str) -> str:
+        return interval(row[name], row[f"{name} low"], row[f"{name} high"])
+
+    rows = []
+    for _, row in table.iterrows():
+        rows.append(
+            {
+                "step": row["step"],
+                "px": row.get("image_size"),
+                "epochs": f"{row['best_epoch']} of {row['epochs']}",
+                "seed": row.get("seed"),
+                "validation AUC": shown(row, "validation AUC"),
+                "test AUC": shown(row, "test AUC"),
+                "test accuracy": shown(row, "test accuracy"),
+                "sensitivity": shown(row, "test sensitivity"),
+                "specificity": shown(row, "test specificity"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def found_in_data(table: pd.DataFrame) -> str:
+    """What the index shows, as sentences in Markdown.
+
+    Args:
+        table: As `index.from_tree` returns it.
+
+    Returns:
+        One paragraph.
+    """
+    train, test = table[table["split"] != "test"], table[table["split"] == "test"]
+    sizes = train.groupby("patient").size()
+    shared = set(train["patient"]) & set(test["patient"])
+    crossing = (
+        f"{len(shared)} patients are in train and in test" if shared else "no patient is in both"
+    )
+    return (
+        f"There are {len(table):,} images of {table['patient'].nunique():,} patients. Pneumonia is "
+        f"{short(train['label'].mean())} of train and {short(test['label'].mean())} of test: "
+        "that is the accuracy of always saying PNEUMONIA. "
+        f"{int((sizes > 1).sum()):,} of the {len(sizes):,} patients in train have several images, "
+        f"up to {int(sizes.max())}; {crossing}."
+    )
+
+
+def found_in_runs(metrics: pd.DataFrame) -> str:
+    """What a progression of runs shows, as a list in Markdown.
+
+    Args:
+        metrics: As `records.metrics` returns it.
+
+    Returns:
+        One line a run.
+    """
+    auc = metrics[(metrics["metric"] == "AUC") & (metrics["rule"] == "0.5")]
+    lines = []
+    for name, rows in auc.groupby("name", sort=False):
+        by_split = rows.drop_duplicates("split", keep="last").set_index("split")
+        test, validation = by_split.loc["test"], by_split.loc["validation"]
+        chance = "above" if test["low"] > 0.5 else "not distinguishable from"
+        lines.append(
+            f"- **{name}**: AUC {interval(*validation[['value', 'low', 'high']])} on validation, "
+            f"{interval(*test[['value', 'low', 'high']])} on test, which is {chance} chance."
+        )
+    return "\n".join(lines)
