@@ -8,7 +8,6 @@ they were resized: a changed file is decoded again, a moved one is not.
 import functools
 import hashlib
 import json
-import shutil
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
@@ -29,7 +28,7 @@ Resize = Literal["bilinear", "area"]
 Fit = Literal["stretch", "crop", "pad"]
 
 # Part of every key: raise it when the same files would give other pixels.
-_VERSION: Final = 1
+_VERSION: Final = 2
 # Images in memory at once while decoding.
 _PORTION: Final = 128
 
@@ -214,7 +213,8 @@ def decode(
     # By position, for one file may stand in the table twice.
     broken = json.loads((folder / "unreadable.json").read_text(encoding="utf-8"))
     readable = np.array([str(row) not in broken for row in range(len(table))])
-    unreadable = {str(table["path"].iloc[int(row)]): reason for row, reason in broken.items()}
+    paths = {row: str(table["path"].iloc[int(row)]) for row in broken}
+    unreadable = {paths[row]: f"{paths[row]} {reason}" for row, reason in broken.items()}
     _complain(table, readable, unreadable, strict=strict)
 
     kept = table[readable].reset_index(drop=True)
@@ -242,23 +242,35 @@ def square(pixels: np.ndarray, *, image_size: int, resize: Resize, fit: Fit) -> 
         top, left = (height - side) // 2, (width - side) // 2
         pixels = pixels[top : top + side, left : left + side]
     elif fit == "pad":
-        # The same amount on both sides, as Keras does: an odd rest leaves one pixel of stretch.
-        pad = (max(height, width) - height) // 2, (max(height, width) - width) // 2
-        pixels = np.pad(pixels, [(pad[0], pad[0]), (pad[1], pad[1])])
+        return _padded(pixels, image_size, resize)
+    return _resized(pixels, image_size, image_size, resize)
+
+
+def _padded(pixels: np.ndarray, size: int, resize: Resize) -> np.ndarray:
+    """Resizes the longer side to `size` and puts black about the middle of the shorter one."""
+    # In float32 as tf.image.resize_with_pad, whose rounding may leave the longer side 1 shorter.
+    shape = np.array(pixels.shape, np.float32)
+    exact = shape / np.max(shape / np.float32(size))
+    height, width = np.maximum(exact.astype(int), 1)
+    top, left = ((np.float32(size) - exact) / 2).astype(int)
+    square = np.zeros((size, size), np.uint8)
+    square[top : top + height, left : left + width] = _resized(pixels, height, width, resize)
+    return square
+
+
+def _resized(pixels: np.ndarray, height: int, width: int, resize: Resize) -> np.ndarray:
     if resize == "area":
-        return np.asarray(
-            Image.fromarray(pixels).resize((image_size, image_size), Image.Resampling.BOX)
-        )
-    return _bilinear(pixels, image_size)
+        return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX))
+    return _bilinear(pixels, height, width)
 
 
-def _bilinear(pixels: np.ndarray, size: int) -> np.ndarray:
+def _bilinear(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Bilinear interpolation at half-pixel centres, without antialiasing, as `tf.image.resize`.
 
     Pillow and SciPy offer it only with antialiasing or at a tenth of the speed.
     """
-    upper_row, lower_row, down = _neighbours(pixels.shape[0], size)
-    left_column, right_column, across = _neighbours(pixels.shape[1], size)
+    upper_row, lower_row, down = _neighbours(pixels.shape[0], height)
+    left_column, right_column, across = _neighbours(pixels.shape[1], width)
     upper = pixels[upper_row].astype(np.float32)
     rows = upper + down[:, np.newaxis] * (pixels[lower_row] - upper)
     left = rows[:, left_column]
@@ -293,28 +305,18 @@ def _digest(lines: Iterable[str]) -> str:
 def _fill(folder: Path, paths: list[Path], *, image_size: int, resize: Resize, fit: Fit) -> None:
     """Writes `pixels.npy` and `unreadable.json` into a folder that appears only when complete."""
     parent = folder.parent
-    parent.mkdir(parents=True, exist_ok=True)
-    half_written = Path(tempfile.mkdtemp(prefix=".writing-", dir=parent))
     try:
-        unreadable: dict[int, str] = {}
-        with (half_written / "pixels.npy").open("wb") as file:
-            _write_header(file, len(paths), image_size)
-            for row, pixels in enumerate(_squares(paths, image_size, resize, fit)):
-                if isinstance(pixels, str):
-                    unreadable[row] = pixels
-                else:
-                    # A plain write tells of a full disk; a memory map would be killed by it.
-                    file.write(pixels.tobytes())
-            # Now the number of readable images is known; NumPy leaves room to write it.
-            file.seek(0)
-            _write_header(file, len(paths) - len(unreadable), image_size)
-        (half_written / "unreadable.json").write_text(json.dumps(unreadable), encoding="utf-8")
-        try:
-            half_written.rename(folder)
-        except OSError:
-            # Another process was faster with the same pixels.
-            if not folder.exists():
-                raise
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=".writing-", dir=parent, ignore_cleanup_errors=True
+        ) as half_written:
+            _write(Path(half_written), paths, image_size=image_size, resize=resize, fit=fit)
+            try:
+                Path(half_written).rename(folder)
+            except OSError:
+                # Another process was faster with the same pixels.
+                if not folder.exists():
+                    raise
     except OSError as error:
         need = len(paths) * image_size**2 / 1e6
         raise OSError(
@@ -322,8 +324,22 @@ def _fill(folder: Path, paths: list[Path], *, image_size: int, resize: Resize, f
             f"cannot write {need:,.0f} MB of decoded images to {parent} ({error.strerror}): free "
             "some space, or set the environment variable XRAYLIB_CACHE to another folder",
         ) from None
-    finally:
-        shutil.rmtree(half_written, ignore_errors=True)
+
+
+def _write(folder: Path, paths: list[Path], *, image_size: int, resize: Resize, fit: Fit) -> None:
+    unreadable: dict[int, str] = {}
+    with (folder / "pixels.npy").open("wb") as file:
+        _write_header(file, len(paths), image_size)
+        for row, pixels in enumerate(_squares(paths, image_size, resize, fit)):
+            if isinstance(pixels, str):
+                unreadable[row] = pixels
+            else:
+                # A plain write tells of a full disk; a memory map would be killed by it.
+                file.write(pixels.tobytes())
+        # Now the number of readable images is known; NumPy leaves room to write it.
+        file.seek(0)
+        _write_header(file, len(paths) - len(unreadable), image_size)
+    (folder / "unreadable.json").write_text(json.dumps(unreadable), encoding="utf-8")
 
 
 def _write_header(file: BinaryIO, count: int, image_size: int) -> None:
@@ -342,7 +358,8 @@ def _squares(
         try:
             return square(reading.grey(path), image_size=image_size, resize=resize, fit=fit)
         except reading.UnreadableImage as error:
-            return str(error)
+            # Less the path, for the cache is found again when the files have moved.
+            return str(error).removeprefix(f"{path} ")
 
     with ThreadPoolExecutor() as pool:
         try:
