@@ -50,6 +50,8 @@ def metrics(
         patients = np.arange(len(labels))
     if len(patients) != len(labels):
         raise ValueError(f"{len(patients)} patients for {len(labels)} labels: give one each")
+    if missing := int(pd.Series(patients).isna().sum()):
+        raise ValueError(f"{missing} of {len(labels)} images have no patient: give one each")
     if resamples < 0 or not 0 < confidence < 1:
         raise ValueError(
             "resamples must be 0 or more and confidence between 0 and 1. "

@@ -39,9 +39,9 @@ def check(namespace: Mapping[str, Any]) -> dict[str, Any]:
     values = {}
     for name, kind in annotations.items():
         value = namespace[name]
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
         allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+        if type(value) is int and float in allowed and int not in allowed:
+            value = float(value)
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
             raise ParameterError(
                 f"{name} must be {_name(kind)}. Received: {value!r} ({type(value).__name__})"

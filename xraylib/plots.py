@@ -35,8 +35,14 @@ def gallery(pixels: Sequence[np.ndarray], titles: Sequence[str], *, columns: int
         raise ValueError(f"{len(pixels)} pictures and {len(titles)} titles: give one or more each")
     columns = min(columns, len(pixels))
     rows = -(-len(pixels) // columns)
+    width = 2.1
+    height = width * max(picture.shape[0] / picture.shape[1] for picture in pixels) + 0.35
     figure, axes = plt.subplots(
-        rows, columns, figsize=(2.1 * columns, 2.3 * rows), squeeze=False, layout="constrained"
+        rows,
+        columns,
+        figsize=(width * columns, height * rows),
+        squeeze=False,
+        layout="constrained",
     )
     for each in axes.flat:
         each.axis("off")

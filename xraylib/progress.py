@@ -1,5 +1,6 @@
 """Progress of long work: a bar where somebody watches, silence in a log file."""
 
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -21,12 +22,20 @@ def bar(iterable: Iterable[Any] | None = None, *, total: int, description: str) 
     Returns:
         The bar, to be iterated over or used in a `with` statement.
     """
+    # tqdm itself looks at the environment only when imported, and not where `disable` is given.
+    silent = bool(os.environ.get("TQDM_DISABLE"))
     if _in_notebook():
         # A notebook's stream is no terminal, and yet somebody may be watching.
         return tqdm(
-            iterable, total=total, desc=description, delay=2, mininterval=0.5, file=sys.stdout
+            iterable,
+            total=total,
+            desc=description,
+            delay=2,
+            mininterval=0.5,
+            file=sys.stdout,
+            disable=silent,
         )
-    return tqdm(iterable, total=total, desc=description, delay=2, disable=None)
+    return tqdm(iterable, total=total, desc=description, delay=2, disable=silent or None)
 
 
 def _in_notebook() -> bool:

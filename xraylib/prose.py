@@ -1,5 +1,7 @@
 """Tables of numbers -> tables and sentences for people, computed and never typed."""
 
+from typing import Any
+
 import pandas as pd
 
 
@@ -13,9 +15,13 @@ def wide(summary: pd.DataFrame) -> pd.DataFrame:
         Text such as `".934 [.912, .953]"`, indexed by metric, with columns such as
         `"test at .50"`.
     """
+    # As many digits as tell the thresholds apart.
+    thresholds, digits = summary["threshold"].unique(), 2
+    while len({short(threshold, digits) for threshold in thresholds}) < len(thresholds):
+        digits += 1
     shown = summary.assign(
         column=[
-            f"{split} at {short(threshold, 2)}"
+            f"{split} at {short(threshold, digits)}"
             for split, threshold in zip(summary["split"], summary["threshold"], strict=True)
         ],
         text=[
@@ -52,7 +58,8 @@ def found(summary: pd.DataFrame, history: pd.DataFrame) -> str:
         at_half.loc[("validation", "AUC"), "low"] <= at_half.loc[("test", "AUC"), "high"]
         and at_half.loc[("test", "AUC"), "low"] <= at_half.loc[("validation", "AUC"), "high"]
     )
-    change = f"{'lower' if lost > 0 else 'higher'} on test by {short(abs(lost))}"
+    by = short(abs(lost))
+    change = f"{'lower' if lost > 0 else 'higher'} on test by {by}" if by != ".000" else "the same"
     return (
         f"After {int(last['epoch'])} epochs the training accuracy was {short(last['accuracy'])}. "
         f"The AUC on validation is {said('validation', 'AUC')}, on test {said('test', 'AUC')}: "
@@ -150,3 +157,21 @@ def found_in_runs(metrics: pd.DataFrame) -> str:
             f"{interval(*test[['value', 'low', 'high']])} on test, which is {chance} chance."
         )
     return "\n".join(lines)
+
+
+def protocol(record: dict[str, Any]) -> str:
+    """How a run was made, in one sentence: data, precision, device.
+
+    Args:
+        record: As `records.read` returns it.
+
+    Returns:
+        The sentence, the same for runs of one protocol.
+    """
+    counts = pd.DataFrame(record["counts"]).groupby("split")["images"].sum()
+    return (
+        f"{counts['train']:,} images to train on, {counts['validation']:,} of other patients to "
+        f"choose the epoch and the second threshold, {counts['test']:,} test images read once at "
+        f"the end; threshold .5; {record['precision']} on {record['device']}; 95 % intervals from "
+        "2,000 resamples of patients; one seed a row."
+    )

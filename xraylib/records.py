@@ -112,6 +112,10 @@ class Run:
         stored = predictions[list(PREDICTION_COLUMNS)].copy()
         top = Path(os.path.commonpath([str(Path(path).parent) for path in stored["path"]]))
         stored["path"] = [Path(path).relative_to(top).as_posix() for path in stored["path"]]
+        # A patient whom no file name tells is a path as well.
+        stored["patient"] = [
+            str(patient).removeprefix(f"{top.as_posix()}/") for patient in stored["patient"]
+        ]
         validation = history[history["split"] == "validation"]
         best = validation.sort_values(["auc", "loss"], ascending=[False, True], kind="stable")
         record = {
@@ -179,9 +183,10 @@ def table(folder: Path | str) -> pd.DataFrame:
         folder: As for `read`.
 
     Returns:
-        The columns step, run (the folder's name), the parameters in lower case, network, weights,
-        precision, epochs, best_epoch, training_seconds, fingerprint, and for every metric at
-        threshold .5 of validation and test `<split> <metric>` with `... low` and `... high`.
+        The columns step, run (the folder's name), the parameters in lower case, network,
+        weight_count, precision, epochs, best_epoch, training_seconds, fingerprint, and for every
+        metric at threshold .5 of validation and test `<split> <metric>` with `... low` and
+        `... high`.
 
     Raises:
         ValueError: There are no records.
@@ -194,8 +199,10 @@ def table(folder: Path | str) -> pd.DataFrame:
             for name, value in record["parameters"].items()
             if name not in ("RUN_DIR", "EPOCHS")
         }
-        names = ("network", "weights", "precision", "epochs", "best_epoch", "training_seconds")
-        row |= {name: record.get(name) for name in (*names, "fingerprint")}
+        # A notebook's parameter WEIGHTS, a file or a name, is a column already.
+        row |= {"network": record.get("network"), "weight_count": record.get("weights")}
+        names = ("precision", "epochs", "best_epoch", "training_seconds", "fingerprint")
+        row |= {name: record.get(name) for name in names}
         for metric in record["metrics"]:
             if metric["rule"] == "0.5":
                 name = f"{metric['split']} {metric['metric']}"
@@ -281,7 +288,9 @@ def device() -> str:
         names = [line.split(":", 1)[1] for line in text.splitlines() if "model name" in line]
     except OSError:
         names = []
-    return f"{(names or [platform.processor()])[0].strip()}, {os.cpu_count()} cores"
+    # Linux on ARM tells no model's name and has no name for the processor either.
+    processor = (names or [platform.processor() or platform.machine()])[0].strip()
+    return f"{processor}, {os.cpu_count()} cores"
 
 
 def _check_predictions(predictions: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import time
+import zipfile
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -112,6 +113,7 @@ def fit(
         optimizer=keras.optimizers.Adam(learning_rate, global_clipnorm=1.0),
         loss="binary_crossentropy",
         metrics=[keras.metrics.AUC(name="auc"), keras.metrics.BinaryAccuracy(name="accuracy")],
+        jit_compile=_jit_compile(),
     )
     model.optimizer.build(model.trainable_variables)
 
@@ -189,7 +191,10 @@ class _Watch(keras.callbacks.Callback):
                 "seconds": time.perf_counter() - trained,
             },
         ]
-        self.history = pd.concat([self.history, pd.DataFrame(rows)], ignore_index=True)
+        # From the rows, for joined to an empty table the numbers would not be numbers any more.
+        self.history = pd.DataFrame(
+            [*self.history.to_dict("records"), *rows], columns=list(HISTORY_COLUMNS)
+        )
         since_best = _epochs_since_best(self.history)
         self.checkpoint.write(self.history, best=since_best == 0)
         print(
@@ -245,19 +250,20 @@ class _Checkpoint:
         try:
             with np.load(self.last) as stored:
                 about = json.loads(str(stored["about"]))
+                settings, history = about["settings"], about["history"]
                 values = [stored[f"arr_{number}"] for number in range(len(variables))]
-        except (OSError, ValueError, KeyError, EOFError):
-            values = []
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            settings, history, values = None, [], []
         same = len(values) == len(variables) and all(
             value.shape == tuple(variable.shape)
             for value, variable in zip(values, variables, strict=True)
         )
-        if not same or about["settings"] != self.settings or not self.best.exists():
+        if not same or settings != self.settings or not self.best.exists():
             print(f"{self.last} is of another training: starting anew", flush=True)
             return empty
         for value, variable in zip(values, variables, strict=True):
             variable.assign(value)
-        return pd.DataFrame(about["history"], columns=list(HISTORY_COLUMNS))
+        return pd.DataFrame(history, columns=list(HISTORY_COLUMNS))
 
     def restore_best(self) -> None:
         with np.load(self.best) as stored:
@@ -310,6 +316,12 @@ def _set_precision(model: keras.Model, precision: str) -> None:
         # The last layers are float32 in any case: see models.
         if layer.name not in ("logit", "score"):
             layer.dtype_policy = policy
+
+
+def _jit_compile() -> bool | str:
+    """Whether Keras compiles the step: on a CPU TensorFlow's compiler slows small CNNs down."""
+    on_cpu = not keras.distribution.list_devices("gpu")
+    return False if keras.backend.backend() == "tensorflow" and on_cpu else "auto"
 
 
 def _gpu_capability() -> float:
