@@ -25,10 +25,12 @@ def figures() -> None:
     network = models.vgg19(400)
     named = [layer for layer in network.layers if layer.name.startswith("block")]
     blocks = []
-    for block, layers in groupby(named, key=lambda layer: layer.name.split("_")[0]):
+    for _, layers in groupby(named, key=lambda layer: layer.name.split("_")[0]):
         convolutions = [layer for layer in layers if "conv" in layer.name]
         _, height, _, maps = convolutions[0].output.shape
-        blocks.append((block, len(convolutions), height, maps))
+        kernel = "{}×{}".format(*convolutions[0].kernel_size)
+        name = f"{len(convolutions)} × conv {kernel}"
+        blocks.append((name, len(convolutions), height, maps))
     blocks.append(("average", 1, 1, network.get_layer("average").output.shape[-1]))
     blocks.append(("score", 1, 1, 1))
     figure = plots.architecture(

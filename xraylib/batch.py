@@ -44,6 +44,30 @@ def read_parameters(path: Path | str) -> dict[str, Any]:
     return {str(name): value for name, value in read.items()}
 
 
+def known_parameters(path: Path | str) -> list[str]:
+    """The names in a notebook's `parameters` cell.
+
+    Args:
+        path: The notebook.
+
+    Returns:
+        The names, in the order of the cell.
+
+    Raises:
+        NotebookError: There is no such notebook, or the file is none.
+    """
+    import papermill
+
+    path = Path(path)
+    if not path.is_file():
+        raise NotebookError(f"no such notebook: {path}")
+    try:
+        return list(papermill.inspect_notebook(str(path)))
+    except Exception as error:
+        # What a file that is no notebook raises depends on what it is instead.
+        raise NotebookError(f"{path} is not a notebook: {' '.join(str(error).split())}") from None
+
+
 def run_notebooks(
     notebooks: Sequence[Path | str],
     *,
@@ -73,7 +97,7 @@ def run_notebooks(
         parameters.ParameterError: A name in `given` exists in no notebook.
     """
     paths = [Path(path) for path in notebooks]
-    known = {path: _known(path) for path in paths}
+    known = {path: known_parameters(path) for path in paths}
     given = dict(given or {})
     parameters.refuse_unknown(given, dict.fromkeys(n for names in known.values() for n in names))
     out = Path(out)
@@ -93,19 +117,6 @@ def run_notebooks(
         print(f"{path.stem:{width}}  {status:6} {seconds:5.0f} s  {failure}".rstrip(), flush=True)
         rows.append((path.stem, status, seconds, out / path.name, failure))
     return pd.DataFrame(rows, columns=["notebook", "status", "seconds", "output", "error"])
-
-
-def _known(path: Path) -> list[str]:
-    """The names in a notebook's `parameters` cell."""
-    import papermill
-
-    if not path.is_file():
-        raise NotebookError(f"no such notebook: {path}")
-    try:
-        return list(papermill.inspect_notebook(str(path)))
-    except Exception as error:
-        # What a file that is no notebook raises depends on what it is instead.
-        raise NotebookError(f"{path} is not a notebook: {' '.join(str(error).split())}") from None
 
 
 def _execute(

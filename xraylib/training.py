@@ -42,7 +42,7 @@ def choose_precision(precision: Precision = "auto") -> tuple[str, str]:
         raise ValueError(
             f'precision must be "auto", "float32" or "bfloat16". Received: {precision!r}'
         )
-    if keras.distribution.list_devices("gpu"):
+    if _gpus():
         capability = _gpu_capability()
         if capability >= 8:
             return "bfloat16", f"the GPU has compute capability {capability}"
@@ -248,7 +248,7 @@ class _Checkpoint:
             return empty
         variables = [*self.model.variables, *self.model.optimizer.variables]
         try:
-            with np.load(self.last) as stored:
+            with self.last.open("rb") as file, np.load(file) as stored:
                 about = json.loads(str(stored["about"]))
                 settings, history = about["settings"], about["history"]
                 values = [stored[f"arr_{number}"] for number in range(len(variables))]
@@ -320,8 +320,12 @@ def _set_precision(model: keras.Model, precision: str) -> None:
 
 def _jit_compile() -> bool | str:
     """Whether Keras compiles the step: on a CPU TensorFlow's compiler slows small CNNs down."""
-    on_cpu = not keras.distribution.list_devices("gpu")
-    return False if keras.backend.backend() == "tensorflow" and on_cpu else "auto"
+    return False if keras.backend.backend() == "tensorflow" and not _gpus() else "auto"
+
+
+def _gpus() -> list[str]:
+    # Asked for GPUs only, JAX raises where there are none.
+    return [name for name in keras.distribution.list_devices() if name.startswith("gpu")]
 
 
 def _gpu_capability() -> float:

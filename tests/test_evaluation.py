@@ -1,0 +1,348 @@
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from xraylib.evaluation import METRICS, best_threshold, metrics, summary
+
+LABELS = np.array([0, 0, 1, 1, 1, 0])
+SCORES = np.array([0.1, 0.6, 0.5, 0.4, 0.9, 0.5])
+
+
+def values(labels, scores, **more):
+    table = metrics(labels, scores, resamples=0, **more)
+    return dict(zip(table["metric"], table["value"], strict=True))
+
+
+def interval(metric, labels, scores, **more):
+    return metrics(labels, scores, **more).set_index("metric").loc[metric, ["low", "high"]].tolist()
+
+
+@pytest.fixture(autouse=True)
+def no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+# ------------------------------------------------------------------ values
+
+
+def test_one_row_a_metric_in_a_fixed_order():
+    table = metrics(LABELS, SCORES, resamples=10)
+    assert list(table) == ["metric", "value", "low", "high"]
+    assert tuple(table["metric"]) == METRICS
+
+
+def test_every_metric_by_hand():
+    # At .5 two of the three of class 1 are found and one of the three of class 0.
+    assert values(LABELS, SCORES) == pytest.approx(
+        {
+            "AUC": (1.5 + 1 + 3) / 9,
+            "accuracy": 3 / 6,
+            "balanced accuracy": (2 / 3 + 1 / 3) / 2,
+            "sensitivity": 2 / 3,
+            "specificity": 1 / 3,
+            "Brier": (0.01 + 0.36 + 0.25 + 0.36 + 0.01 + 0.25) / 6,
+        }
+    )
+
+
+def test_another_threshold_by_hand():
+    # At .55 one of three and two of three; what counts no threshold stays.
+    assert values(LABELS, SCORES, threshold=0.55) == pytest.approx(
+        {
+            "AUC": 5.5 / 9,
+            "accuracy": 3 / 6,
+            "balanced accuracy": 1 / 2,
+            "sensitivity": 1 / 3,
+            "specificity": 2 / 3,
+            "Brier": 1.24 / 6,
+        }
+    )
+
+
+def test_balanced_accuracy_is_not_accuracy():
+    found = values([1, 1, 1, 0], [0.9, 0.9, 0.9, 0.9])
+    assert (found["accuracy"], found["balanced accuracy"]) == (0.75, 0.5)
+
+
+def test_a_score_at_the_threshold_is_called_class_1():
+    assert values([1, 0], [0.7, 0.2], threshold=0.7)["sensitivity"] == 1
+
+
+def test_perfect():
+    assert values([0, 0, 1], [0, 0, 1]) == dict.fromkeys(METRICS, 1) | {"Brier": 0}
+
+
+def test_worst():
+    assert values([0, 0, 1], [1, 1, 0]) == dict.fromkeys(METRICS, 0) | {"Brier": 1}
+
+
+def test_constant():
+    found = values([0, 0, 0, 1], [0.5] * 4)
+    assert found == {
+        "AUC": 0.5,
+        "accuracy": 0.25,
+        "balanced accuracy": 0.5,
+        "sensitivity": 1,
+        "specificity": 0,
+        "Brier": 0.25,
+    }
+
+
+@pytest.mark.parametrize(("label", "defined"), [(1, "sensitivity"), (0, "specificity")])
+def test_one_class_leaves_undefined_what_needs_two(label, defined):
+    table = metrics([label] * 3, [0.2, 0.6, 0.9], resamples=20).set_index("metric")
+    undefined = {"AUC", "balanced accuracy", "sensitivity", "specificity"} - {defined}
+    assert set(table.index[table["value"].isna()]) == undefined
+    assert set(table.index[table["low"].isna()]) == undefined
+    assert set(table.index[table["high"].isna()]) == undefined
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_auc_is_that_of_scikit_learn(seed):
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(50) % rng.integers(2, 8) == 0).astype(int)
+    for levels in (2, 5, 20, 1000):
+        scores = rng.integers(0, levels, 50) / (levels - 1)
+        expected = roc_auc_score(labels, scores)
+        assert values(labels, scores)["AUC"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_true_and_false_are_labels():
+    assert values(LABELS == 1, SCORES) == values(LABELS, SCORES)
+
+
+def test_columns_of_a_table_do_as_arrays():
+    table = pd.DataFrame({"label": LABELS, "score": SCORES, "patient": list("aabbcc")})[::-1]
+    by_column = metrics(table["label"], table["score"], patients=table["patient"], resamples=50)
+    by_array = metrics(LABELS[::-1], SCORES[::-1], patients=list("ccbbaa"), resamples=50)
+    pd.testing.assert_frame_equal(by_column, by_array)
+
+
+# ------------------------------------------------------------------ intervals
+
+
+def test_no_resamples_no_interval():
+    assert metrics(LABELS, SCORES, resamples=0)[["low", "high"]].isna().all(axis=None)
+
+
+def test_one_patient_is_always_drawn():
+    table = metrics(LABELS, SCORES, patients=["a"] * 6, resamples=20)
+    assert table["low"].tolist() == table["value"].tolist() == table["high"].tolist()
+
+
+def test_two_patients_by_hand():
+    # All of a is right, nothing of b: a quarter of the resamples has 0, half .5, a quarter 1.
+    labels, scores, patients = [1, 0, 1, 0], [0.9, 0.1, 0.1, 0.9], list("aabb")
+    assert interval("accuracy", labels, scores, patients=patients) == [0, 1]
+    assert interval("accuracy", labels, scores, patients=patients, confidence=0.4) == [0.5, 0.5]
+
+
+def test_a_resample_without_a_class_is_left_out():
+    # b has no image of class 1 and is drawn alone in a quarter of the resamples.
+    labels, scores, patients = [1, 1, 0], [0.9, 0.1, 0.1], list("aab")
+    assert interval("sensitivity", labels, scores, patients=patients) == [0.5, 0.5]
+
+
+def test_copies_of_a_patient_do_not_narrow_the_interval():
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    scores = np.clip(0.3 * labels + rng.uniform(0, 0.7, 40), 0, 1)
+    low, high = interval("AUC", labels, scores)
+    copied = [np.repeat(each, 9) for each in (labels, scores, np.arange(40))]
+    assert interval("AUC", *copied[:2], patients=copied[2]) == [low, high]
+    low_of_images, high_of_images = interval("AUC", *copied[:2])
+    # Nine times the images: a third of the width.
+    assert (high_of_images - low_of_images) / (high - low) == pytest.approx(1 / 3, rel=0.15)
+
+
+def test_the_interval_is_that_of_a_plain_bootstrap():
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(1)
+    patients = rng.integers(0, 30, 90)
+    labels = patients % 2
+    scores = np.clip(0.2 * labels + rng.uniform(0, 0.8, 90), 0, 1)
+    drawn = []
+    for _ in range(1000):
+        rows = np.concatenate([np.flatnonzero(patients == p) for p in rng.integers(0, 30, 30)])
+        drawn.append(roc_auc_score(labels[rows], scores[rows]))
+    expected = np.percentile(drawn, [5, 95])
+    found = interval("AUC", labels, scores, patients=patients, confidence=0.9)
+    assert found == pytest.approx(expected, abs=0.02)
+
+
+def test_more_confidence_is_wider():
+    narrow = interval("AUC", LABELS, SCORES, confidence=0.5)
+    wide = interval("AUC", LABELS, SCORES, confidence=0.9)
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
+
+
+def test_the_interval_depends_on_the_seed_alone():
+    rng = np.random.default_rng(0)
+    labels, scores = np.arange(60) % 2, rng.uniform(0, 1, 60)
+    first = metrics(labels, scores, seed=3, resamples=100)
+    np.random.seed(7)  # whoever else draws does not matter
+    pd.testing.assert_frame_equal(metrics(labels, scores, seed=3, resamples=100), first)
+    assert (metrics(labels, scores, seed=4, resamples=100)["low"] != first["low"]).all()
+
+
+# ------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "said"),
+    [
+        ([0, 1], [0.1, np.nan], r"scores must be in \[0, 1\]; 1 are not. Received: \[nan\]"),
+        ([0, 1], [0.1, np.inf], r"scores must be in \[0, 1\]; 1 are not. Received: \[inf\]"),
+        ([0, 1], [0.1, 1.01], r"scores must be in \[0, 1\]; 1 are not. Received: \[1.01\]"),
+        ([0, 1], [-0.1, 7.0], r"scores must be in \[0, 1\]; 2 are not. Received: \[-0.1, 7.0\]"),
+        ([0, 2], [0.1, 0.2], r"labels must be 0 or 1. Received: \[0, 2\]"),
+        ([0, np.nan], [0.1, 0.2], r"labels must be 0 or 1. Received: \[0.0, nan\]"),
+        ([0, 1, 1], [0.1, 0.2], "3 labels and 2 scores: give one or more of each"),
+        ([], [], "0 labels and 0 scores: give one or more of each"),
+    ],
+)
+@pytest.mark.parametrize("function", [metrics, best_threshold])
+def test_what_are_no_labels_and_scores(function, labels, scores, said):
+    with pytest.raises(ValueError, match=said):
+        function(np.array(labels), np.array(scores))
+
+
+def test_patients_of_another_length():
+    with pytest.raises(ValueError, match="5 patients for 6 labels: give one each"):
+        metrics(LABELS, SCORES, patients=list("abcde"))
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_an_image_without_a_patient(missing):
+    with pytest.raises(ValueError, match="1 of 6 images have no patient"):
+        metrics(LABELS, SCORES, patients=["a", "b", "c", "d", "e", missing])
+
+
+@pytest.mark.parametrize("wrong", [{"confidence": 0}, {"confidence": 1}, {"confidence": 95}])
+def test_confidence_out_of_range(wrong):
+    with pytest.raises(ValueError, match=f"Received: .*confidence={wrong['confidence']}"):
+        metrics(LABELS, SCORES, **wrong)
+
+
+def test_resamples_below_0():
+    with pytest.raises(ValueError, match=r"resamples must be 0 or more.*Received: resamples=-1"):
+        metrics(LABELS, SCORES, resamples=-1)
+
+
+# ------------------------------------------------------------------ best_threshold
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "expected"),
+    [
+        ([0, 0, 1, 1], [0.1, 0.3, 0.4, 0.8], 0.35),  # midway, where all is right
+        ([0, 0, 0, 1], [0.1, 0.2, 0.9, 0.9], 0.55),  # a tie at .9: 2 of 3 and 1 of 1
+        ([0, 1, 0, 1], [0.1, 0.2, 0.7, 0.9], 0.8),  # .15 is as good, and further from .5
+        ([0, 1, 0, 1], [0.3, 0.4, 0.7, 0.9], 0.35),  # .8 is as good, and further from .5
+        ([1, 0], [0.2, 0.8], 0.0),  # nothing is better than calling all the same
+    ],
+)
+def test_best_threshold_by_hand(labels, scores, expected):
+    assert best_threshold(np.array(labels), np.array(scores)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_threshold_is_better_as_metrics_counts(seed):
+    rng = np.random.default_rng(seed)
+    labels, scores = np.arange(15) % 2, rng.integers(0, 8, 15) / 7
+
+    def balanced(threshold):
+        return values(labels, scores, threshold=threshold)["balanced accuracy"]
+
+    best = max(balanced(threshold) for threshold in scores)
+    assert balanced(best_threshold(labels, scores)) == pytest.approx(max(best, 0.5))
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_best_threshold_needs_both_classes(label):
+    with pytest.raises(ValueError, match=f"needs both classes: all labels are {label}"):
+        best_threshold(np.array([label, label]), np.array([0.1, 0.9]))
+
+
+# ------------------------------------------------------------------ summary
+
+
+def predicted(split, labels, scores):
+    return pd.DataFrame(
+        {
+            "split": split,
+            "label": labels,
+            "score": scores,
+            "patient": [f"{split}{number // 2}" for number in range(len(labels))],
+        }
+    )
+
+
+@pytest.fixture
+def predictions():
+    return pd.concat(
+        [
+            predicted("train", [0, 1], [0.5, 0.5]),
+            predicted("test", LABELS, SCORES),
+            predicted("validation", [0, 0, 1, 1], [0.1, 0.7, 0.8, 0.9]),
+        ]
+    )
+
+
+def test_summary_has_both_splits_at_both_thresholds(predictions):
+    table = summary(predictions, resamples=10)
+    assert list(table) == [
+        *("split", "rule", "threshold"),
+        *("metric", "value", "low", "high"),
+    ]
+    assert len(table) == 4 * len(METRICS)
+    parts = table[["split", "rule", "threshold"]].drop_duplicates().values.tolist()
+    assert parts == [
+        ["validation", "0.5", 0.5],
+        ["validation", "validation", 0.75],
+        ["test", "0.5", 0.5],
+        ["test", "validation", 0.75],
+    ]
+
+
+def test_summary_by_hand(predictions):
+    table = summary(predictions, resamples=10).set_index(["split", "rule", "metric"])["value"]
+    assert table["validation", "0.5", "specificity"] == 1 / 2
+    assert table["validation", "validation", "specificity"] == 1
+    assert table["test", "0.5", "sensitivity"] == pytest.approx(2 / 3)
+    assert table["test", "validation", "sensitivity"] == pytest.approx(1 / 3)
+    assert table["test", "0.5", "AUC"] == table["test", "validation", "AUC"]
+
+
+def test_summary_draws_patients(predictions):
+    table = summary(predictions, resamples=100, seed=5)
+    test = predictions[predictions["split"] == "test"]
+    expected = metrics(LABELS, SCORES, patients=test["patient"], resamples=100, seed=5)
+    found = table[(table["split"] == "test") & (table["rule"] == "0.5")]
+    pd.testing.assert_frame_equal(found[list(expected)].reset_index(drop=True), expected)
+
+
+def test_test_has_no_say_in_the_threshold(predictions):
+    other = predictions.copy()
+    other.loc[other["split"] == "test", "score"] = [0.9, 0.8, 0.3, 0.2, 0.1, 0.7]
+    thresholds = [summary(table, resamples=0)["threshold"] for table in (predictions, other)]
+    assert thresholds[0].tolist() == thresholds[1].tolist()
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_missing_split(predictions, split):
+    with pytest.raises(ValueError, match=f"no predictions of {split}: there are .*'train'"):
+        summary(predictions[predictions["split"] != split])
+
+
+def test_validation_of_one_class(predictions):
+    one_class = predictions[(predictions["split"] != "validation") | (predictions["label"] == 1)]
+    with pytest.raises(ValueError, match="needs both classes"):
+        summary(one_class)

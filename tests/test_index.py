@@ -1,0 +1,243 @@
+import shutil
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from xraylib.data import index
+from xraylib.data.sources import DataSourceError
+
+KAGGLE = pd.DataFrame(
+    [
+        {"split": split, "label": label}
+        for (split, label), count in index.KAGGLE_COUNTS.items()
+        for _ in range(count)
+    ]
+)
+
+
+@pytest.fixture
+def table(tree):
+    return index.from_tree(tree)
+
+
+def sizes(table):
+    return dict(Counter(zip(table["split"], table["label"], strict=True)))
+
+
+# ------------------------------------------------------------------ patient_of
+
+
+@pytest.mark.parametrize(
+    "name, patient, subtype",
+    [
+        ("person12_bacteria_46.jpeg", "bacteria-12", "bacteria"),
+        ("person12_virus_46.jpeg", "virus-12", "virus"),
+        ("PERSON0012_Bacteria_1.JPG", "bacteria-12", "bacteria"),
+        ("IM-0115-0001.jpeg", "IM-115", ""),
+        ("IM-0115-0001-0002.jpeg", "IM-115", ""),
+        ("im-0115-0001.jpeg", "IM-115", ""),
+        ("NORMAL2-IM-0115-0001.jpeg", "NORMAL2-IM-115", ""),
+        ("scan.png", "train/NORMAL/scan.png", ""),
+        ("person_bacteria_1.png", "train/NORMAL/person_bacteria_1.png", ""),
+    ],
+)
+def test_patient_and_subtype(name, patient, subtype):
+    assert index.patient_of(Path("train/NORMAL") / name) == (patient, subtype)
+
+
+# ------------------------------------------------------------------ from_tree
+
+
+def test_columns_and_rows(tree, table):
+    assert tuple(table.columns) == index.COLUMNS == ("path", "label", "split", "patient", "subtype")
+    assert table.iloc[0].tolist() == [
+        tree / "train/NORMAL/IM-0115-0001-0001.jpeg",
+        0,
+        "train",
+        "IM-115",
+        "",
+    ]
+    assert table.iloc[-1].tolist() == [
+        tree / "test/PNEUMONIA/person1_virus_7.jpeg",
+        1,
+        "test",
+        "virus-1",
+        "virus",
+    ]
+
+
+def test_every_image_once(tree, table):
+    assert sorted(table["path"]) == sorted(tree.rglob("*.jpeg"))
+
+
+def test_labels_are_those_of_the_folders(table):
+    assert sizes(table) == {
+        ("train", 0): 12,
+        ("train", 1): 12,
+        ("val", 0): 2,
+        ("val", 1): 2,
+        ("test", 0): 3,
+        ("test", 1): 4,
+    }
+
+
+def test_patients_are_counted_by_kind(table):
+    train = table[table["split"] == "train"].groupby("label")["patient"].nunique()
+    assert train.to_dict() == {0: 9, 1: 9}  # 1 is a patient of bacteria and another of virus
+
+
+def test_a_name_of_no_scheme_is_its_own_patient(tmp_path):
+    for name in ("train/NORMAL/a.png", "train/PNEUMONIA/a.png", "test/NORMAL/a.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"x")
+    patients = index.from_tree(str(tmp_path))["patient"].tolist()
+    assert patients == ["train/NORMAL/a.png", "train/PNEUMONIA/a.png", "test/NORMAL/a.png"]
+
+
+def test_a_copy_of_the_tree_has_the_same_patients(tree, table, tmp_path):
+    shutil.copy(tree / "test/NORMAL/IM-0001-0001.jpeg", tree / "test/NORMAL/other.jpeg")
+    there = shutil.copytree(tree, tmp_path / "there")
+    assert index.from_tree(there)["patient"].equals(index.from_tree(tree)["patient"])
+
+
+def test_nothing_in_the_tree(tmp_path):
+    (tmp_path / "train" / "NORMAL").mkdir(parents=True)
+    with pytest.raises(DataSourceError, match=r"no images in .*: give the folder that holds train"):
+        index.from_tree(tmp_path)
+
+
+# ------------------------------------------------------------------ warn_unless_kaggle
+
+
+def test_the_complete_set_is_met_with_silence():
+    assert len(KAGGLE) == 5856
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        index.warn_unless_kaggle(KAGGLE)
+
+
+def test_each_difference_is_named():
+    other = pd.concat(
+        [KAGGLE[KAGGLE["split"] != "val"], pd.DataFrame({"split": ["train"] * 2, "label": [1, 1]})]
+    )
+    with pytest.warns(UserWarning) as caught:
+        index.warn_unless_kaggle(other)
+    assert [str(warning.message) for warning in caught] == [
+        "not the complete Kaggle set of 5,856 images: "
+        "train/PNEUMONIA has 3,877 instead of 3,875; "
+        "val/NORMAL has 0 instead of 8; val/PNEUMONIA has 0 instead of 8"
+    ]
+
+
+# ------------------------------------------------------------------ hold_out_validation
+
+
+def test_test_is_untouched_and_val_is_pooled(table):
+    before = table.copy()
+    cut = index.hold_out_validation(table)
+    pd.testing.assert_frame_equal(table, before)
+    pd.testing.assert_frame_equal(cut.drop(columns="split"), table.drop(columns="split"))
+    assert set(cut["split"]) == {"train", "validation", "test"}
+    assert ((cut["split"] == "test") == (table["split"] == "test")).all()
+    # Of the four in val, somewhere in ten draws one must come to either side.
+    val = table["split"] == "val"
+    sides = {s for n in range(10) for s in index.hold_out_validation(table, seed=n)[val]["split"]}
+    assert sides == {"train", "validation"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("share", [0.15, 0.25, 0.5])
+def test_no_patient_on_both_sides(table, share, seed):
+    cut = index.hold_out_validation(table, share=share, seed=seed)
+    sides = cut[cut["split"] != "test"].groupby("patient")["split"].nunique()
+    assert (sides == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_both_classes_keep_their_share(table, seed):
+    held_out = sizes(index.hold_out_validation(table, share=0.25, seed=seed))
+    # A quarter of 14 is 3.5, and the largest patient has 3 images.
+    assert 2 <= held_out["validation", 0] <= 5
+    assert 2 <= held_out["validation", 1] <= 5
+
+
+def test_the_seed_decides(table):
+    first = index.hold_out_validation(table, seed=3)
+    assert first.equals(index.hold_out_validation(table, seed=3))
+    assert not first.equals(index.hold_out_validation(table, seed=4))
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 0.51, 1, float("nan")])
+def test_share_out_of_range(table, share):
+    with pytest.raises(ValueError, match=r"above 0 and at most \.5\. Received: "):
+        index.hold_out_validation(table, share=share)
+
+
+def test_too_few_patients(table):
+    # 9 patients in train and 1 or 2 more in val; a share of .05 asks for 20.
+    with pytest.raises(
+        ValueError, match=r"NORMAL has 11 patients .* share of 0\.05 needs 20: give"
+    ):
+        index.hold_out_validation(table, share=0.05)
+
+
+def test_too_few_patients_of_one_class(table):
+    few = table[(table["label"] == 0) | (table["patient"] == "bacteria-3")]
+    with pytest.raises(ValueError, match="PNEUMONIA has 1 patients in train and val"):
+        index.hold_out_validation(few)
+
+
+# ------------------------------------------------------------------ limit
+
+
+def test_limit_keeps_so_many_of_each(table):
+    kept = index.limit(table, 3)
+    assert sizes(kept) == {(s, k): 3 for s in ("train", "test") for k in (0, 1)} | {
+        ("val", 0): 2,
+        ("val", 1): 2,
+    }
+    assert kept.index.tolist() == list(range(16))
+    places = [table["path"].tolist().index(path) for path in kept["path"]]
+    assert places == sorted(places)
+
+
+def test_limit_draws_at_random_from_the_seed(table):
+    assert index.limit(table, 3).equals(index.limit(table, 3))
+    assert not index.limit(table, 3).equals(index.limit(table, 3, seed=1))
+    drawn = {path for seed in range(30) for path in index.limit(table, 3, seed=seed)["path"]}
+    assert drawn == set(table["path"])
+
+
+@pytest.mark.parametrize("images", [0, 1000])
+def test_limit_that_keeps_all(table, images):
+    pd.testing.assert_frame_equal(index.limit(table, images), table)
+
+
+def test_negative_limit(table):
+    with pytest.raises(ValueError, match=r"must be 0 \(all images\) or more\. Received: -1"):
+        index.limit(table, -1)
+
+
+# ------------------------------------------------------------------ the real data
+
+
+def test_real_data(real_data):
+    table = index.from_tree(real_data / "chest_xray_224")
+    assert len(table) == 5840
+    with pytest.warns(UserWarning) as caught:
+        index.warn_unless_kaggle(table)
+    assert [str(warning.message) for warning in caught] == [
+        "not the complete Kaggle set of 5,856 images: "
+        "val/NORMAL has 0 instead of 8; val/PNEUMONIA has 0 instead of 8"
+    ]
+    assert (table.groupby("patient")["split"].nunique() == 1).all()
+    assert set(table.loc[table["label"] == 1, "subtype"]) == {"bacteria", "virus"}
+
+    cut = index.hold_out_validation(table, share=0.15)
+    assert (cut.groupby("patient")["split"].nunique() == 1).all()
+    for label in (0, 1):  # a seventh of each class, 1341 and 3875 images
+        part = cut[(cut["label"] == label) & (cut["split"] != "test")]["split"] == "validation"
+        assert part.mean() == pytest.approx(1 / 7, abs=0.005)

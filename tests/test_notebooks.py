@@ -1,0 +1,157 @@
+"""Every notebook keeps the house's rules and runs headless on tiny data."""
+
+import difflib
+import itertools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+import yaml
+
+from xraylib import batch, records
+from xraylib.data import synthetic
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+STEPS = [path for path in NOTEBOOKS if path.stem[:2] in ("01", "02", "03", "04")]
+TINY = {"IMAGE_SIZE": 32, "BATCH_SIZE": 16, "EPOCHS": 1, "LIMIT": 8}
+
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def code(path):
+    cells = nbformat.read(path, as_version=4).cells
+    return [cell for cell in cells if cell.cell_type == "code"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    return synthetic.make_tree(folder / "tree", images=96, size=48) / "chest_xray"
+
+
+@pytest.fixture(scope="module")
+def executed(made, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    done = batch.run_notebooks(NOTEBOOKS, out=out, given={"SOURCE": str(made), **TINY})
+    return out, done
+
+
+def test_the_series_is_complete():
+    assert [path.stem for path in NOTEBOOKS] == [
+        "00_data",
+        "01_basic_cnn",
+        "02_tuned_cnn",
+        "03_vgg19",
+        "04_resnet50",
+        "05_comparison",
+    ]
+
+
+@every_notebook
+def test_is_stored_clean_and_short(path):
+    cells = code(path)
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
+    for cell in cells:
+        assert not cell.outputs and cell.execution_count is None
+        assert not re.search(r"^\s*(def |class |!|%)", cell.source, re.MULTILINE), cell.source
+        assert cell.source.count("\n") < 15, cell.source
+
+
+@every_notebook
+def test_shares_its_parameters_with_the_others(path):
+    names = batch.known_parameters(path)
+    shared = batch.known_parameters(NOTEBOOKS[0])
+    extra = ["WEIGHTS"] if path.stem[:2] in ("03", "04") else []
+    assert names == shared + extra
+
+
+@pytest.mark.parametrize("first, second", itertools.pairwise(STEPS))
+def test_two_steps_differ_only_in_what_the_step_changes(first, second):
+    changed = [
+        line[2:].strip()
+        for old, new in zip(code(first), code(second), strict=True)
+        for line in difflib.ndiff(old.source.splitlines(), new.source.splitlines())
+        if line[0] in "+-"
+    ]
+    allowed = r"(model = |run = |IMAGE_SIZE|BATCH_SIZE|EPOCHS|LEARNING_RATE|WEIGHTS|SEED)"
+    assert all(re.match(allowed, line) for line in changed), changed
+
+
+@pytest.mark.parametrize("path", (ROOT / "notebooks/parameters").glob("*.yaml"), ids=str)
+def test_a_file_of_parameters_names_only_what_every_notebook_knows(path):
+    names = set(yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert all(names <= set(batch.known_parameters(notebook)) for notebook in NOTEBOOKS)
+
+
+def test_the_originals_sizes_are_the_defaults():
+    sizes = {
+        path.stem[3:]: re.search(r"IMAGE_SIZE: int = (\d+)", code(path)[1].source)[1]
+        for path in STEPS
+    }
+    assert sizes == {"basic_cnn": "256", "tuned_cnn": "400", "vgg19": "400", "resnet50": "400"}
+
+
+def test_every_notebook_runs(executed):
+    _, done = executed
+    assert done["status"].tolist() == ["done"] * len(NOTEBOOKS), done["error"].tolist()
+
+
+def test_every_step_leaves_its_record(executed):
+    out, _ = executed
+    table = records.table(out)
+    assert table["step"].tolist() == [path.stem for path in STEPS]
+    assert table["network"].tolist() == ["basic_cnn", "tuned_cnn", "vgg19", "resnet50"]
+    assert table["fingerprint"].nunique() == 1
+    for record in records.read(out):
+        assert record["parameters"]["IMAGE_SIZE"] == TINY["IMAGE_SIZE"]
+        predictions = records.predictions(record)
+        # Two splits of two classes, LIMIT images each where there are so many.
+        counts = pd.DataFrame(record["counts"]).set_index(["split", "class"])["images"]
+        assert len(predictions) == counts.drop("train").sum()
+        assert (record["folder"] / "model.keras").is_file()
+        assert not (record["folder"] / "checkpoint").exists()
+
+
+def test_the_comparison_shows_every_step(executed):
+    out, _ = executed
+    text = json.dumps(nbformat.read(out / "05_comparison.ipynb", as_version=4))
+    assert all(f"{path.stem}, 32 px, seed 0" in text for path in STEPS)
+
+
+def test_plain_papermill_runs_from_another_folder_with_the_readmes_command(made, tmp_path):
+    ran = papermill(tmp_path, "-p", "SOURCE", str(made), "-p", "EPOCHS", "1", "-p", "LIMIT", "8")
+    assert ran.returncode == 0, ran.stderr
+    assert records.table(tmp_path / "runs")["step"].tolist() == ["01_basic_cnn"]
+
+
+@pytest.mark.parametrize("name", ["LERNING_RATE", "epochs"])
+def test_plain_papermill_with_an_unknown_parameter_is_refused(name, tmp_path):
+    ran = papermill(tmp_path, "-p", name, "1")
+    assert ran.returncode == 1
+    assert f"unknown parameter {name} (do you mean" in ran.stderr
+    assert "SOURCE, RUN_DIR, IMAGE_SIZE" in ran.stderr
+
+
+def test_plain_papermill_with_a_missing_folder_says_so(tmp_path):
+    ran = papermill(tmp_path, "-p", "SOURCE", "no/such/folder")
+    assert ran.returncode == 1
+    assert "DataSourceError: the folder" in ran.stderr and "does not exist" in ran.stderr
+
+
+def papermill(folder, *arguments):
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "papermill", str(ROOT / "notebooks/01_basic_cnn.ipynb")),
+            *("out.ipynb", "-k", "python3", "-p", "IMAGE_SIZE", "32", *arguments),
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

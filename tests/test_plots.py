@@ -1,0 +1,212 @@
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from xraylib import plots
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def history():
+    return pd.DataFrame(
+        {
+            "epoch": [1, 1, 2, 2, 3, 3],
+            "split": ["train", "validation"] * 3,
+            "loss": [0.7, 0.6, 0.5, 0.4, 0.3, 0.5],
+            "auc": [0.5, 0.6, 0.8, 0.9, 0.99, 0.9],
+            "accuracy": 0.5,
+            "seconds": 1.0,
+        }
+    )
+
+
+@pytest.fixture
+def predictions():
+    return pd.DataFrame(
+        {
+            "split": ["validation"] * 4 + ["test"] * 4,
+            "label": [0, 0, 0, 1, 0, 0, 1, 1],
+            "score": [0.1, 0.2, 0.3, 0.9, 0.2, 0.6, 0.4, 0.8],
+        }
+    )
+
+
+@pytest.fixture
+def reached():
+    return pd.DataFrame(
+        {
+            "name": ["01_basic_cnn", "01_basic_cnn", "03_vgg19", "03_vgg19"],
+            "split": ["validation", "test"] * 2,
+            "value": [0.9, 0.7, 1.0, 0.8],
+            "low": [0.8, 0.6, 0.99, 0.7],
+            "high": [0.95, 0.75, 1.0, 0.85],
+        }
+    )
+
+
+def drawn(figure):
+    """Draws the figure, so that what only fails on drawing fails here."""
+    assert isinstance(figure, Figure)
+    figure.canvas.draw()
+    return figure
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def lines(ax):
+    """What is drawn as lines, by label."""
+    return {line.get_label(): line for line in ax.get_lines()}
+
+
+# ------------------------------------------------------------------ gallery
+
+
+def test_gallery_shows_each_picture_in_its_shape_with_its_title():
+    pixels = [np.zeros((4, 6), np.uint8), np.ones((3, 3, 1), np.uint8), np.zeros((2, 5), np.uint8)]
+    figure = drawn(plots.gallery(pixels, ["a", "b", "c"], columns=2))
+    shown = [ax for ax in figure.axes if ax.get_images()]
+    assert [ax.get_title() for ax in shown] == ["a", "b", "c"]
+    assert [ax.get_images()[0].get_array().shape for ax in shown] == [(4, 6), (3, 3), (2, 5)]
+    assert len(figure.axes) == 4
+    assert not any(ax.axison for ax in figure.axes)
+
+
+def test_gallery_does_not_stretch_the_greys():
+    figure = plots.gallery([np.full((2, 2), 100, np.uint8)], ["grey"])
+    assert figure.axes[0].get_images()[0].get_clim() == (0, 255)
+    assert len(figure.axes) == 1
+
+
+@pytest.mark.parametrize(("count", "titles"), [(0, []), (2, ["a"]), (1, ["a", "b"])])
+def test_gallery_needs_a_title_for_each_picture(count, titles):
+    said = f"{count} pictures and {len(titles)} titles: give one or more each"
+    with pytest.raises(ValueError, match=said):
+        plots.gallery(np.zeros((count, 2, 2), np.uint8), titles)
+
+
+# ------------------------------------------------------------------ history
+
+
+def test_history_shows_both_splits_over_the_epochs(history):
+    loss, auc = drawn(plots.history(history)).axes
+    assert (loss.get_xlabel(), loss.get_ylabel()) == ("epoch", "loss")
+    assert (auc.get_xlabel(), auc.get_ylabel()) == ("epoch", "AUC")
+    assert legend(auc) == ["train", "validation", "best"]
+    assert lines(loss)["train"].get_xydata().tolist() == [[1, 0.7], [2, 0.5], [3, 0.3]]
+    assert lines(auc)["validation"].get_xydata().tolist() == [[1, 0.6], [2, 0.9], [3, 0.9]]
+    assert lines(auc)["train"].get_linestyle() != lines(auc)["validation"].get_linestyle()
+
+
+def test_history_marks_the_epoch_that_fit_keeps(history):
+    auc = plots.history(history).axes[1]
+    # Epoch 3 has the same AUC and a higher loss.
+    assert lines(auc)["best"].get_xydata().tolist() == [[2, 0.9]]
+
+
+def test_history_of_one_epoch(history):
+    auc = drawn(plots.history(history.head(2))).axes[1]
+    assert lines(auc)["best"].get_xydata().tolist() == [[1, 0.6]]
+
+
+# ------------------------------------------------------------------ scores
+
+
+def test_scores_shows_both_splits_and_counts_each_class(predictions):
+    figure = drawn(plots.scores(predictions, class_names=("NORMAL", "PNEUMONIA"), threshold=0.35))
+    assert [ax.get_title() for ax in figure.axes] == ["validation", "test"]
+    assert {(ax.get_xlabel(), ax.get_ylabel()) for ax in figure.axes} == {("score", "density")}
+    validation, test = (set(legend(ax)) for ax in figure.axes)
+    assert validation == {"NORMAL (3)", "PNEUMONIA (1)", "threshold 0.35"}
+    assert test == {"NORMAL (2)", "PNEUMONIA (2)", "threshold 0.35"}
+    for ax in figure.axes:
+        assert list(lines(ax)["threshold 0.35"].get_xdata()) == [0.35, 0.35]
+
+
+# ------------------------------------------------------------------ progression
+
+
+def test_progression_names_every_run_from_top_to_bottom(reached):
+    (ax,) = drawn(plots.progression(reached)).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["01_basic_cnn", "03_vgg19"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    assert ax.get_xlabel() == "AUC, 95 % interval over patients"
+    assert set(legend(ax)) == {"validation", "test", "chance"}
+
+
+def test_progression_shows_value_and_interval(reached):
+    (ax,) = plots.progression(reached, metric="accuracy").axes
+    assert ax.get_xlabel() == "accuracy, 95 % interval over patients"
+    validation, test = ax.containers
+    assert list(validation.lines[0].get_xdata()) == [0.9, 1.0]
+    bars = [segment[:, 0].tolist() for segment in test.lines[2][0].get_segments()]
+    assert np.array(bars) == pytest.approx(np.array([[0.6, 0.75], [0.7, 0.85]]))
+    # Validation a little above test, on the same run's line.
+    at = np.array([each.lines[0].get_ydata() for each in (validation, test)], dtype=float)
+    assert np.rint(at).tolist() == [[0, 1], [0, 1]]
+    assert (at[0] < at[1]).all()
+
+
+def test_progression_bears_an_interval_that_rounding_put_beside_its_value(reached):
+    reached.loc[2, "high"] = 1 - 1e-12
+    reached.loc[3, "low"] = 0.8 + 1e-12
+    drawn(plots.progression(reached))
+
+
+def test_progression_bears_what_is_not_defined(reached):
+    reached.loc[3, ["value", "low", "high"]] = np.nan
+    (ax,) = drawn(plots.progression(reached)).axes
+    assert len(ax.get_yticklabels()) == 2
+
+
+# ------------------------------------------------------------------ roc
+
+
+def test_roc_has_one_line_a_run_and_reads_test_only(predictions):
+    other = predictions.assign(score=1 - predictions["score"])
+    (ax,) = drawn(plots.roc({"first": predictions, "second": other})).axes
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("1 - specificity", "sensitivity")
+    assert ax.get_title() == "test"
+    assert legend(ax) == ["first", "second"]
+    # .8 is of class 1, .6 of 0, .4 of 1, .2 of 0.
+    points = [[0, 0], [0, 0.5], [0.5, 0.5], [0.5, 1], [1, 1]]
+    assert lines(ax)["first"].get_xydata().tolist() == points
+
+
+def test_roc_tells_many_runs_apart(predictions):
+    (ax,) = plots.roc({f"run {number}": predictions for number in range(9)}).axes
+    looks = {(line.get_linestyle(), line.get_color()) for line in ax.get_lines()}
+    assert len(looks) == 9 + 1
+
+
+# ------------------------------------------------------------------ architecture
+
+
+def test_architecture_draws_one_box_a_layer_and_names_the_blocks():
+    blocks = [("block1", 2, 224, 64), ("block2", 2, 112, 128), ("fc", 3, 1, 4096)]
+    (ax,) = drawn(plots.architecture(blocks, title="VGG")).axes
+    assert ax.get_title() == "VGG"
+    assert [text.get_text() for text in ax.texts] == [
+        "block1\n224×224×64",
+        "block2\n112×112×128",
+        "fc\n4,096",
+    ]
+    boxes = ax.patches
+    assert len(boxes) == 7
+    heights = [box.get_height() for box in boxes]
+    assert heights[0] == heights[1] > heights[2] > heights[4] == heights[6]
+    assert boxes[0].get_width() < boxes[2].get_width() < boxes[4].get_width()
+    right = [box.get_x() + box.get_width() for box in boxes]
+    assert all(end < box.get_x() for end, box in zip(right[:-1], boxes[1:], strict=True))

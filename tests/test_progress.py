@@ -1,0 +1,98 @@
+import io
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from xraylib import progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture(autouse=True)
+def nobody_silences(monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+
+
+def terminal(monkeypatch):
+    # In the test itself: pytest sets the streams anew after the fixtures.
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    return stream
+
+
+def notebook(monkeypatch):
+    """As inside of a Jupyter kernel, whose stream is no terminal."""
+    shell = SimpleNamespace(kernel="a kernel")
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    return stream
+
+
+def let_work(bar, seconds):
+    """Moves the start of the work back, so that no test has to wait."""
+    if not bar.disable:
+        bar.start_t -= seconds
+        bar.last_print_t -= seconds
+    bar.update()
+
+
+def test_a_bar_goes_through_what_it_is_given(monkeypatch):
+    terminal(monkeypatch)
+    assert list(progress.bar("abc", total=3, description="reading")) == ["a", "b", "c"]
+
+
+def test_a_log_file_gets_nothing(capsys):
+    bar = progress.bar(total=3, description="reading")
+    let_work(bar, seconds=60)
+    bar.close()
+    assert list(progress.bar("abc", total=3, description="reading")) == ["a", "b", "c"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_gets_the_description_and_the_count(monkeypatch):
+    shown = terminal(monkeypatch)
+    bar = progress.bar(total=3, description="reading")
+    let_work(bar, seconds=3)
+    assert "reading" in shown.getvalue()
+    assert "1/3" in shown.getvalue()
+    bar.close()
+
+
+def test_short_work_gets_no_bar(monkeypatch):
+    shown = terminal(monkeypatch)
+    bar = progress.bar(total=3, description="reading")
+    let_work(bar, seconds=1)
+    assert shown.getvalue() == ""
+    bar.close()
+
+
+def test_a_notebook_gets_a_bar(monkeypatch):
+    shown = notebook(monkeypatch)
+    bar = progress.bar(total=3, description="reading")
+    let_work(bar, seconds=3)
+    assert "reading" in shown.getvalue()
+    bar.close()
+
+
+def test_ipython_without_a_kernel_is_no_notebook(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    bar = progress.bar(total=3, description="reading")
+    let_work(bar, seconds=3)
+    bar.close()
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("place", [terminal, notebook])
+def test_the_environment_silences(place, monkeypatch):
+    shown = place(monkeypatch)
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    bar = progress.bar(total=3, description="reading")
+    let_work(bar, seconds=3)
+    bar.close()
+    assert shown.getvalue() == ""
+    assert list(progress.bar("abc", total=3, description="reading")) == ["a", "b", "c"]
