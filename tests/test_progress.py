@@ -25,12 +25,22 @@ def terminal(monkeypatch):
 
 
 def notebook(monkeypatch):
-    """As inside of a Jupyter kernel, whose stream is no terminal."""
+    """As inside of a Jupyter kernel, whose stream is no terminal: its stream and its output."""
+    shown = io.StringIO()
+
+    def show(text):
+        shown.seek(0)
+        shown.truncate()
+        shown.write(text["text/plain"])
+
+    def display(text, **how):
+        show(text)
+        return SimpleNamespace(update=lambda text, **how: show(text))
+
     shell = SimpleNamespace(kernel="a kernel")
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    stream = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", stream)
-    return stream
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    return shown
 
 
 def let_work(bar, seconds):
@@ -71,12 +81,16 @@ def test_short_work_gets_no_bar(monkeypatch):
     bar.close()
 
 
-def test_a_notebook_gets_a_bar(monkeypatch):
+def test_a_notebook_gets_one_line_in_place(monkeypatch, capsys):
     shown = notebook(monkeypatch)
     bar = progress.bar(total=3, description="reading")
     let_work(bar, seconds=3)
-    assert "reading" in shown.getvalue()
+    let_work(bar, seconds=3)
+    assert shown.getvalue().startswith("reading")
+    assert "2/3" in shown.getvalue()
+    assert not set("\r\n") & set(shown.getvalue())
     bar.close()
+    assert capsys.readouterr() == ("", "")
 
 
 def test_ipython_without_a_kernel_is_no_notebook(monkeypatch, capsys):

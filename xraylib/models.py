@@ -93,7 +93,7 @@ def vgg19(
         for number in (1, 2):
             x = layers.Dense(4096, activation="relu", name=f"fc{number}")(x)
             x = layers.Dropout(0.5, seed=seed + number, name=f"dropout{number}")(x)
-    network = keras.Model(base.input, _score(x, classes), name="vgg19")
+    network = keras.Model(base.inputs[0], _score(x, classes), name="vgg19")
     _draw(network, keras.initializers.HeNormal, seed)
     # He's rule keeps the size of what comes in, and pixels come in at about 64, not at 1.
     first = network.get_layer("block1_conv1").kernel
@@ -131,7 +131,7 @@ def resnet50(
     pixels = _imagenet_pixels(image_size)
     base = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=pixels)
     x = layers.GlobalAveragePooling2D(name="average")(base.output)
-    network = keras.Model(base.input, _score(x, classes), name="resnet50")
+    network = keras.Model(base.inputs[0], _score(x, classes), name="resnet50")
     _draw(network, keras.initializers.HeNormal, seed)
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization):

@@ -32,10 +32,33 @@ def bar(iterable: Iterable[Any] | None = None, *, total: int, description: str) 
             desc=description,
             delay=2,
             mininterval=0.5,
-            file=sys.stdout,
+            file=_NotebookLine(),
             disable=silent,
+            ncols=80,
         )
     return tqdm(iterable, total=total, desc=description, delay=2, disable=silent or None)
+
+
+class _NotebookLine:
+    """A file whose last line is shown in place: carriage returns would fill a stored notebook."""
+
+    def __init__(self) -> None:
+        self.handle: Any = None
+
+    def write(self, text: str) -> None:
+        from IPython.display import display
+
+        text = text.strip()
+        if not text:  # the line feed at the end
+            return
+        line = {"text/plain": text}
+        if self.handle is None:
+            self.handle = display(line, raw=True, display_id=True)
+        else:
+            self.handle.update(line, raw=True)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 def _in_notebook() -> bool:

@@ -151,7 +151,10 @@ def found_in_runs(metrics: pd.DataFrame) -> str:
     for name, rows in auc.groupby("name", sort=False):
         by_split = rows.drop_duplicates("split", keep="last").set_index("split")
         test, validation = by_split.loc["test"], by_split.loc["validation"]
-        chance = "above" if test["low"] > 0.5 else "not distinguishable from"
+        if test["low"] <= 0.5 <= test["high"]:
+            chance = "not distinguishable from"
+        else:
+            chance = "above" if test["low"] > 0.5 else "below"
         lines.append(
             f"- **{name}**: AUC {interval(*validation[['value', 'low', 'high']])} on validation, "
             f"{interval(*test[['value', 'low', 'high']])} on test, which is {chance} chance."

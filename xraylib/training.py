@@ -7,6 +7,7 @@
 import json
 import shutil
 import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Final, Literal
 import keras
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from xraylib import progress
 
@@ -127,16 +129,17 @@ def fit(
         if hasattr(train, "start_epoch"):
             train.start_epoch(done)
     if done < epochs and _epochs_since_best(history) < patience:
-        watch = _Watch(checkpoint, history, validation, epochs=epochs, patience=patience)
-        model.fit(
-            train,
-            initial_epoch=done,
-            epochs=epochs,
-            class_weight=weights,
-            callbacks=[watch],
-            shuffle=False,  # `train` shuffles itself, the same way after a resume
-            verbose=0,
-        )
+        with progress.bar(total=(epochs - done) * len(train), description="training") as bar:
+            watch = _Watch(checkpoint, history, validation, bar, epochs=epochs, patience=patience)
+            model.fit(
+                train,
+                initial_epoch=done,
+                epochs=epochs,
+                class_weight=weights,
+                callbacks=[watch],
+                shuffle=False,  # `train` shuffles itself, the same way after a resume
+                verbose=0,
+            )
         history = watch.history
     checkpoint.restore_best()
     return history
@@ -150,11 +153,13 @@ class _Watch(keras.callbacks.Callback):
         checkpoint: "_Checkpoint",
         history: pd.DataFrame,
         validation: keras.utils.PyDataset,
+        bar: tqdm,
         *,
         epochs: int,
         patience: int,
     ) -> None:
         super().__init__()
+        self.bar = bar
         self.checkpoint = checkpoint
         self.history = history
         self.validation = validation
@@ -164,16 +169,12 @@ class _Watch(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.started = time.perf_counter()
-        self.bar = progress.bar(
-            total=self.params["steps"], description=f"epoch {epoch + 1}/{self.epochs}"
-        )
+        self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self.bar.update()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.bar.leave = False
-        self.bar.close()
         assert logs is not None
         trained = time.perf_counter()
         train = {name: float(logs[name]) for name in ("loss", "auc", "accuracy")}
@@ -197,15 +198,16 @@ class _Watch(keras.callbacks.Callback):
         )
         since_best = _epochs_since_best(self.history)
         self.checkpoint.write(self.history, best=since_best == 0)
-        print(
+        # Above the bar, where there is one.
+        self.bar.write(
             f"epoch {epoch + 1}/{self.epochs}: train loss {train['loss']:.3f}, "
             f"AUC {train['auc']:.3f}; validation loss {validation['loss']:.3f}, "
             f"AUC {validation['auc']:.3f}{' (best)' if since_best == 0 else ''}; "
-            f"{time.perf_counter() - self.started:.0f} s",
-            flush=True,
+            f"{time.perf_counter() - self.started:.0f} s"
         )
+        sys.stdout.flush()  # a log file is to show the epoch now
         if since_best >= self.patience:
-            print(f"stopped: no better epoch in the last {self.patience}", flush=True)
+            self.bar.write(f"stopped: no better epoch in the last {self.patience}")
             self.model.stop_training = True
 
     def _validate(self) -> dict[str, float]:

@@ -1,0 +1,88 @@
+import pandas as pd
+import pytest
+
+from xraylib.prose import found, interval, short, wide
+
+
+def summary(*, validation=(0.9, 0.85, 0.95), test=(0.75, 0.7, 0.8), threshold=0.31):
+    """As `evaluation.summary` makes it: value, low and high of the AUC, and others by hand."""
+    rows = []
+    for split, auc in (("validation", validation), ("test", test)):
+        for rule, at in (("0.5", 0.5), ("validation", threshold)):
+            metrics = {
+                "AUC": auc,
+                "accuracy": (0.625, 0.5, 0.7),
+                "sensitivity": (1.0, 1.0, 1.0) if rule == "0.5" else (0.25, 0.2, 0.3),
+                "specificity": (0.125, 0.0, 0.2),
+            }
+            rows += [[split, rule, at, name, *numbers] for name, numbers in metrics.items()]
+    names = ["split", "rule", "threshold", "metric", "value", "low", "high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 1, 2, 2],
+        "split": ["train", "validation"] * 2,
+        "accuracy": [0.5, 0.6, 0.987654, 0.7],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.934, ".934"), (0.9996, "1.000"), (0.0004, ".000"), (1, "1.000"), (-0.25, "-0.250")],
+)
+def test_short(value, text):
+    assert short(value) == text
+
+
+def test_an_interval():
+    assert interval(0.934, 0.9123, 1) == ".934 [.912, 1.000]"
+
+
+def test_what_is_not_defined():
+    assert interval(float("nan"), float("nan"), float("nan")) == "nan [nan, nan]"
+
+
+def test_wide_has_one_row_a_metric_and_one_column_a_threshold():
+    table = wide(summary())
+    assert list(table) == ["validation at .50", "validation at .31", "test at .50", "test at .31"]
+    assert list(table.index) == ["AUC", "accuracy", "sensitivity", "specificity"]
+    assert table.loc["AUC", "test at .50"] == ".750 [.700, .800]"
+    assert table.loc["sensitivity", "test at .50"] == "1.000 [1.000, 1.000]"
+    assert table.loc["sensitivity", "test at .31"] == ".250 [.200, .300]"
+
+
+def test_wide_of_one_threshold_has_no_column_twice():
+    assert list(wide(summary(threshold=0.5))) == ["validation at .50", "test at .50"]
+
+
+def test_wide_tells_thresholds_apart_that_are_close():
+    table = wide(summary(threshold=0.502))
+    assert list(table)[:2] == ["validation at .500", "validation at .502"]
+    assert table.loc["sensitivity", "test at .502"] == ".250 [.200, .300]"
+
+
+def test_found_says_the_numbers_of_the_run():
+    said = found(summary(), HISTORY)
+    assert "After 2 epochs the training accuracy was .988." in said
+    assert "on validation is .900 (95 % interval .850 to .950)" in said
+    assert "on test .750 (95 % interval .700 to .800): lower on test by .150, and" in said
+    assert "the accuracy on test is .625 (95 % interval .500 to .700)" in said
+    assert "the sensitivity 1.000 (95 % interval 1.000 to 1.000)" in said
+    assert "the specificity .125 (95 % interval .000 to .200)" in said
+
+
+@pytest.mark.parametrize(
+    ("test", "change", "overlap"),
+    [
+        ((0.75, 0.7, 0.84), "lower on test by .150", "do not overlap"),
+        ((0.75, 0.7, 0.85), "lower on test by .150", "overlap"),
+        ((0.98, 0.96, 0.99), "higher on test by .080", "do not overlap"),
+        ((0.98, 0.94, 0.99), "higher on test by .080", "overlap"),
+        ((0.9, 0.8, 0.99), "the same", "overlap"),
+    ],
+)
+def test_found_compares_test_with_validation(test, change, overlap):
+    assert f": {change}, and the two intervals {overlap}." in found(summary(test=test), HISTORY)
