@@ -4,7 +4,6 @@ Both read the accepted runs in `assets/results/` and type no number. `make asset
 """
 
 import argparse
-from itertools import groupby
 from pathlib import Path
 
 import matplotlib
@@ -23,18 +22,9 @@ def figures() -> None:
     from xraylib.data import synthetic
 
     network = models.vgg19(400)
-    named = [layer for layer in network.layers if layer.name.startswith("block")]
-    blocks = []
-    for _, layers in groupby(named, key=lambda layer: layer.name.split("_")[0]):
-        convolutions = [layer for layer in layers if "conv" in layer.name]
-        _, height, _, maps = convolutions[0].output.shape
-        kernel = "{}×{}".format(*convolutions[0].kernel_size)
-        name = f"{len(convolutions)} × conv {kernel}"
-        blocks.append((name, len(convolutions), height, maps))
-    blocks.append(("average", 1, 1, network.get_layer("average").output.shape[-1]))
-    blocks.append(("score", 1, 1, 1))
     figure = plots.architecture(
-        blocks, title=f"VGG-19 at 400 px: 16 convolutions, {network.count_params():,} weights"
+        models.blocks(network),
+        title=f"VGG-19 at 400 px: 16 convolutions, {network.count_params():,} weights",
     )
     figure.savefig(ASSETS / "vgg19.png", dpi=110)
 

@@ -141,6 +141,29 @@ def resnet50(
     return network
 
 
+def blocks(network: keras.Model) -> list[tuple[str, int, int, int]]:
+    """What a network is made of, for `plots.architecture`.
+
+    Args:
+        network: Any of this module's.
+
+    Returns:
+        From input to output, convolutions on maps of one size as one block, Dense layers singly:
+        the name, how many layers, the height and width of their maps in pixels (1 for a Dense
+        layer), and how many maps or units the last one has.
+    """
+    found: list[tuple[str, int, int, int]] = []
+    for layer in network.layers:
+        if getattr(layer, "kernel", None) is None:
+            continue
+        _, *size, maps = layer.output.shape
+        same = size and found and found[-1][2] == size[0]
+        count = found.pop()[1] + 1 if same else 1
+        name = f"{count} × conv" if size else "dense"
+        found.append((name, count, size[0] if size else 1, maps))
+    return found
+
+
 def _plain_cnn(
     name: str, image_size: int, *, dense: tuple[int, ...], classes: int, seed: int
 ) -> keras.Model:

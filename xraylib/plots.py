@@ -142,7 +142,7 @@ def progression(metrics: pd.DataFrame, *, metric: str = "AUC") -> Figure:
     ax.set(yticks=range(len(names)), xlabel=f"{metric}, 95 % interval over patients")
     ax.set_yticklabels(names)
     ax.invert_yaxis()
-    ax.legend(loc="lower left", fontsize=8)
+    figure.legend(loc="outside upper right", ncols=3, fontsize=8)
     return figure
 
 
@@ -187,25 +187,29 @@ def architecture(blocks: Sequence[tuple[str, int, int, int]], *, title: str) -> 
     Returns:
         The figure.
     """
-    figure, ax = plt.subplots(figsize=(11, 4.2), layout="constrained")
-    colours = {"conv": "#0072B2", "pool": "#E69F00", "dense": "#999999"}
+    figure, ax = plt.subplots(figsize=(11, 3.6), layout="constrained")
     tallest = max(size for _, _, size, _ in blocks)
     x = 0.0
     for name, count, size, maps in blocks:
-        kind = "dense" if size == 1 else "conv"
         height = 0.12 + 0.88 * np.sqrt(size / tallest)
         width = 0.05 + 0.16 * np.log2(maps + 1) / np.log2(4097)
+        left = x
         for _ in range(count):
+            colour = "#999999" if size == 1 else "#0072B2"
             ax.add_patch(
-                plt.Rectangle(
-                    (x, -height / 2), width, height, facecolor=colours[kind], edgecolor="white"
-                )
+                plt.Rectangle((x, -height / 2), width, height, facecolor=colour, edgecolor="white")
             )
             x += width + 0.015
-        middle = x - count * (width + 0.015) / 2
         shape = f"{maps:,}" if size == 1 else f"{size}×{size}×{maps}"
-        ax.text(middle, -height / 2 - 0.03, f"{name}\n{shape}", ha="center", va="top", fontsize=8)
-        x += 0.09
+        ax.text(
+            (left + x) / 2,
+            -height / 2 - 0.03,
+            f"{name}\n{shape}",
+            ha="center",
+            va="top",
+            fontsize=8,
+        )
+        x = max(x + 0.15, left + 0.3)  # room for the text
     ax.set(xlim=(-0.05, x), ylim=(-0.75, 0.6), title=title)
     ax.axis("off")
     return figure
