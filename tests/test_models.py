@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import h5py
 import keras
@@ -58,7 +59,9 @@ def test_output_is_a_probability(build, least):
     assert not network.compiled
     assert network.input_shape == (None, least, least, 1)
     assert network.output_shape == (None, 1)
-    result = scores(network, pixels(3, least))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # such as of an input of another structure
+        result = scores(network, pixels(3, least))
     assert result.shape == (3, 1)
     assert result.dtype == np.float32
     assert ((result >= 0) & (result <= 1)).all()
@@ -209,11 +212,10 @@ def test_vgg19_leaves_the_majority_class():
 
     network = vgg19(32)
     adam = keras.optimizers.Adam(1e-4, global_clipnorm=1.0)
-    # Compiling it for the processor would take longer than these 20 steps.
-    network.compile(adam, "binary_crossentropy", metrics=["accuracy"], jit_compile=False)
-    network.fit(*radiographs(0), batch_size=8, epochs=5, shuffle=False, verbose=0)
-    _, accuracy = network.evaluate(*radiographs(1), verbose=0)
-    assert accuracy > 0.9
+    network.compile(adam, "binary_crossentropy")
+    network.fit(*radiographs(0), batch_size=4, epochs=2, shuffle=False, verbose=0)
+    others, labels = radiographs(1)
+    assert ((scores(network, others) >= 0.5) == labels).mean() > 0.9
 
 
 # ------------------------------------------------------------------ saving and loading
@@ -255,12 +257,17 @@ def test_weights_of_the_base(build, published, form, tmp_path):
             save_weights_to_hdf5_group(file, base)
     else:
         base.save_weights(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        network = build(32, weights=str(path))
     # All but the kernel and the bias of the last layer.
-    assert same(weights(build(32, weights=str(path)))[:-2], weights(base))
+    assert same(weights(network)[:-2], weights(base))
 
 
 def error_of(build, path):
-    with pytest.raises(ValueError) as error:
+    # Keras warns of each part of a file that does not fit; here the error says it all.
+    with warnings.catch_warnings(), pytest.raises(ValueError) as error:
+        warnings.simplefilter("error", UserWarning)
         build(32, weights=path)
     assert "\n" not in str(error.value)
     return str(error.value)

@@ -5,6 +5,7 @@ turns them inside into what it needs. With one class it gives the probability of
 in [0, 1], (batch, 1); the layer `"logit"` gives its logit. The weights depend on `seed` alone.
 """
 
+import warnings
 from pathlib import Path
 from typing import Final, Literal
 
@@ -237,7 +238,10 @@ def _load(
     # The whole network first: Keras would fill the base from its file and pass over the top.
     for target in (network, base):
         try:
-            target.load_weights(path)
+            with warnings.catch_warnings():
+                # Of each part that the file does not have. A layer that stays empty is an error.
+                warnings.simplefilter("ignore")
+                target.load_weights(path)
         except Exception as error:
             # What a wrong file raises depends on its kind: ValueError, KeyError, OSError and more.
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
