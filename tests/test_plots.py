@@ -139,11 +139,13 @@ def test_scores_shows_both_splits_and_counts_each_class(predictions):
 
 
 def test_progression_names_every_run_from_top_to_bottom(reached):
-    (ax,) = drawn(plots.progression(reached)).axes
+    figure = drawn(plots.progression(reached))
+    (ax,) = figure.axes
     assert [label.get_text() for label in ax.get_yticklabels()] == ["01_basic_cnn", "03_vgg19"]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
     assert ax.get_xlabel() == "AUC, 95 % interval over patients"
-    assert set(legend(ax)) == {"validation", "test", "chance"}
+    (shown,) = figure.legends
+    assert {text.get_text() for text in shown.get_texts()} == {"validation", "test", "chance"}
 
 
 def test_progression_shows_value_and_interval(reached):

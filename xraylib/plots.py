@@ -141,7 +141,7 @@ def progression(metrics: pd.DataFrame, *, metric: str = "AUC") -> Figure:
     ax.axvline(0.5, color="0.6", linestyle=":", label="chance")
     ax.set(yticks=range(len(names)), xlabel=f"{metric}, 95 % interval over patients")
     ax.set_yticklabels(names)
-    ax.invert_yaxis()
+    ax.set_ylim(len(names) - 0.5, -0.5)
     figure.legend(loc="outside upper right", ncols=3, fontsize=8)
     return figure
 
