@@ -408,3 +408,13 @@ def test_blocks_keep_dense_layers_apart():
     found = models.blocks(models.tuned_cnn(22))
     assert [name for name, *_ in found] == ["1 × conv"] * 3 + ["dense"] * 4
     assert [maps for *_, maps in found] == [32, 64, 128, 256, 128, 64, 1]
+
+
+def test_what_a_file_does_not_fill_is_said(tmp_path, capsys):
+    path = tmp_path / "three.weights.h5"
+    vgg19(32, classes=3).save_weights(path)
+    vgg19(32, weights=path)
+    assert "fills the base of vgg19; its top is drawn" in capsys.readouterr().out
+    vgg19(32).save_weights(path)
+    vgg19(32, weights=path)
+    assert capsys.readouterr().out == ""

@@ -246,6 +246,8 @@ def _load(
             # What a wrong file raises depends on its kind: ValueError, KeyError, OSError and more.
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         else:
+            if target is base:
+                print(f"{path} fills the base of {network.name}; its top is drawn", flush=True)
             return
     raise ValueError(
         f"{path} does not hold the weights of {network.name}, with or without its top ({reason})"
