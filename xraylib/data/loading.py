@@ -9,7 +9,7 @@ import hashlib
 import json
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,7 +198,7 @@ def decode(
     if table.empty:
         raise ValueError("the table has no images: give one as index.from_tree returns it")
 
-    contents = _contents(table["path"])
+    contents = _contents(list(table["path"]))
     key = _digest([str(_VERSION), str(image_size), resize, fit, *contents])
     folder = sources.cache_folder() / "pixels" / key
     if not folder.exists():
@@ -217,7 +217,7 @@ def decode(
     return Images(kept, pixels, fingerprint, unreadable)
 
 
-def _contents(paths: Iterable[Path]) -> list[str]:
+def _contents(paths: Sequence[Path]) -> list[str]:
     """A digest of each file's bytes; of a file that cannot be opened, the reason."""
 
     def digest(path: Path) -> str:
@@ -227,7 +227,8 @@ def _contents(paths: Iterable[Path]) -> list[str]:
             return f"{path}: {error.strerror}"
 
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(digest, paths))
+        digests = pool.map(digest, paths)
+        return list(progress.bar(digests, total=len(paths), description="checking"))
 
 
 def _digest(lines: Iterable[str]) -> str:

@@ -442,14 +442,13 @@ def _members(opened: zipfile.ZipFile, *, archive: Path) -> dict[PurePosixPath, z
 def _extract(
     opened: zipfile.ZipFile, members: dict[PurePosixPath, zipfile.ZipInfo], folder: Path
 ) -> None:
-    from tqdm import tqdm
+    from xraylib import progress
 
     folder.mkdir(parents=True)
     needed, free = sum(m.file_size for m in members.values()), shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(f"needs {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free")
-    # disable=None: no bar where nobody watches, e.g. in a log file
-    for path, member in tqdm(members.items(), desc="unpacking", unit="file", disable=None):
+    for path, member in progress.bar(members.items(), total=len(members), description="unpacking"):
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         with opened.open(member) as packed, target.open("wb") as file:

@@ -30,8 +30,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
+from xraylib import progress
 from xraylib.data.exposure import Acquisition, Radiograph, draw_acquisition, take
 from xraylib.data.thorax import Anatomy, Kind, Pose
 
@@ -260,8 +260,8 @@ def _write_images(part: Path, plans: list[_Plan], settings: dict) -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = [pool.submit(_write_image, part, plan, settings) for plan in originals]
         try:
-            for job in tqdm(
-                as_completed(jobs), total=len(jobs), desc="radiographs", unit="image", disable=None
+            for job in progress.bar(
+                as_completed(jobs), total=len(jobs), description="making radiographs"
             ):
                 job.result()
         except BaseException:
