@@ -248,6 +248,28 @@ def test_the_same_seed_gives_the_same_numbers(uninterrupted, tmp_path):
     assert_same(train(tmp_path), uninterrupted)
 
 
+def test_batches_that_were_used_before_give_the_same_numbers(uninterrupted, tmp_path):
+    used = batches(32, shuffle=True)
+    model = network()
+    settings = {"epochs": EPOCHS, "learning_rate": 0.03, "precision": "float32"}
+    fit(network(), used, batches(17), folder=tmp_path / "before", **settings)
+    history = fit(model, used, batches(17), folder=tmp_path / "again", **settings)
+    assert_same(SimpleNamespace(model=model, history=history), uninterrupted)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="about TensorFlow's compiler")
+def test_a_processor_compiles_big_networks_only(monkeypatch):
+    no_gpu(monkeypatch, "")
+    inputs = keras.Input((12, 12, 3))
+    outputs = keras.layers.Conv2D(5, 3, name="convolution")(inputs)
+    model = keras.Model(inputs, outputs)
+    # By hand: 3 x 3 x 3 inputs for each of 5 outputs at each of 10 x 10 places.
+    assert training._multiplications(model) == 27 * 5 * 100
+    assert training._jit_compile(model) is False
+    monkeypatch.setattr(training, "_multiplications", lambda model: 2e10)
+    assert training._jit_compile(model) is True
+
+
 # ------------------------------------------------------------------ the best epoch
 
 
