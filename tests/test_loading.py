@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import io
 import os
 import shutil
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from xraylib.data import index, loading, reading
+from xraylib.data.augmentation import ALL, Augmentation
 from xraylib.data.loading import Batches, decode, square
 from xraylib.data.reading import UnreadableImage
 
@@ -184,11 +186,39 @@ def test_bad_arguments(table):
         ValueError, match=r"fit must be one of stretch, crop, pad\. Received: 'squeeze'"
     ):
         decode(table, image_size=8, fit="squeeze")
+    for quality in (0, 101, 7.5):
+        with pytest.raises(ValueError, match=f"whole number 1 to 100. Received: {quality}"):
+            decode(table, image_size=8, quality=quality)
     with pytest.raises(ValueError, match="the table has no images: give one as"):
         decode(table[:0], image_size=8)
 
 
+def test_quality_saves_every_image_again_before_it_is_resized(tmp_path, table):
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    for row, path in enumerate(table["path"]):
+        with Image.open(path) as image:
+            image.save(saved / f"{row}.jpeg", quality=20)
+    by_hand = decode(table.assign(path=[saved / f"{n}.jpeg" for n in range(35)]), image_size=24)
+    images = decode(table, image_size=24, quality=20)
+    np.testing.assert_array_equal(images.pixels, by_hand.pixels)
+    assert images.fingerprint != by_hand.fingerprint
+
+
 # ------------------------------------------------------------------ the cache
+
+
+def test_without_a_quality_the_key_is_what_it_was_before_there_was_one(table, cache):
+    decode(table, image_size=24, fit="pad")
+    contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in table["path"]]
+    lines = "\n".join(["2", "24", "bilinear", "pad", *contents])
+    assert entries(cache) == [hashlib.sha256(lines.encode()).hexdigest()[:16]]
+
+
+def test_every_quality_is_another_entry(table, cache):
+    pixels = {decode(table, image_size=24, quality=q).pixels.tobytes() for q in (None, 75, 30)}
+    assert len(pixels) == 3
+    assert len(entries(cache)) == 3
 
 
 def test_decoded_once(table, monkeypatch):
@@ -435,6 +465,16 @@ def test_batches_of_a_split(table):
         assert labels.ravel().tolist() == table["label"][rows].tolist()
 
 
+def test_batches_of_a_split_are_augmented_if_asked_for(table):
+    images = decode(table, image_size=24)
+    plain = images.batches("train", batch_size=4, seed=1)[0][0]
+    made = images.batches("train", batch_size=4, seed=1, augment=ALL)[0][0]
+    rows = np.flatnonzero(table["split"] == "train")
+    expected = Batches(images.pixels, table["label"], rows, batch_size=4, seed=1, augment=ALL)
+    np.testing.assert_array_equal(made, expected[0][0])
+    assert (made != plain).any(axis=(1, 2, 3)).all()
+
+
 def test_batches_of_no_split(table):
     images = decode(table, image_size=24)
     with pytest.raises(ValueError, match=r"'val': there are \['test', 'train', 'validation'\]"):
@@ -560,3 +600,60 @@ def test_keras_takes_every_batch_and_moves_on():
 def test_bad_batch_size(batch_size):
     with pytest.raises(ValueError, match=rf"batch_size must be 1 or more\. Received: {batch_size}"):
         batches(batch_size=batch_size)
+
+
+# ------------------------------------------------------------------ augmented Batches
+
+
+def augmented(*, augment=ALL, epoch=0, **options):
+    """Each row's image in one epoch: {row: bytes}."""
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1), np.uint8)
+    # The label tells the row.
+    made = Batches(
+        pixels, np.arange(7), ROWS, augment=augment, **{"batch_size": 2, "seed": 3, **options}
+    )
+    made.start_epoch(epoch)
+    return {
+        int(row): image.tobytes()
+        for images, rows in (made[number] for number in range(len(made)))
+        for image, row in zip(images, rows.ravel(), strict=True)
+    }
+
+
+def test_nothing_is_augmented_unless_asked_for():
+    assert augmented(augment=Augmentation()) == augmented(augment=None)
+    assert augmented(augment=ALL) != augmented(augment=None)
+
+
+def test_an_augmented_image_depends_on_seed_epoch_and_row_alone():
+    first = augmented()
+    np.random.seed(1)
+    keras.utils.set_random_seed(1)
+    assert augmented(batch_size=5, shuffle=True) == first
+    assert all(augmented(epoch=1)[row] != first[row] for row in ROWS)
+    assert all(augmented(seed=4)[row] != first[row] for row in ROWS)
+
+
+def test_each_row_is_augmented_in_a_way_of_its_own():
+    alike = np.full((7, 8, 8, 1), 128, np.uint8)
+    noise = Augmentation(noise=20)
+    images = Batches(alike, LABELS, ROWS, batch_size=5, augment=noise)[0][0]
+    assert len({image.tobytes() for image in images}) == 5
+
+
+def test_augmenting_leaves_the_stored_pixels_alone():
+    pixels = np.full((7, 8, 8, 1), 128, np.uint8)
+    Batches(pixels, LABELS, ROWS, batch_size=5, augment=Augmentation(noise=20))[0]
+    assert (pixels == 128).all()
+
+
+def test_what_is_drawn_for_the_first_row_is_not_what_the_order_was_drawn_from():
+    drawn = []
+
+    class Watched(Augmentation):
+        def apply(self, pixels, rng):
+            drawn.append(rng.random())
+            return pixels
+
+    Batches(PIXELS, LABELS, ROWS, batch_size=1, seed=3, augment=Watched())[0]
+    assert drawn != [np.random.default_rng([3, 0]).random()]

@@ -2,14 +2,14 @@
 
 `decode` turns the files into one array of grey pixels in the cache, and every epoch of every run
 reads from there, through a memory map. The array is keyed by the content of the files and by how
-they were resized: a changed file is decoded again, a moved one is not.
+they were made squares: a changed file is decoded again, a moved one is not.
 """
 
 import hashlib
 import json
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ import pandas as pd
 
 from xraylib import progress
 from xraylib.data import reading, sources
+from xraylib.data.augmentation import Augmentation, recompressed
 from xraylib.data.resizing import Fit, Resize, square
 
 # Part of every key: raise it when the same files would give other pixels.
@@ -49,7 +50,13 @@ class Images:
     unreadable: dict[str, str]
 
     def batches(
-        self, split: str, *, batch_size: int, shuffle: bool = False, seed: int = 0
+        self,
+        split: str,
+        *,
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+        augment: Augmentation | None = None,
     ) -> "Batches":
         """The batches of one split.
 
@@ -57,7 +64,8 @@ class Images:
             split: `"train"`, `"validation"` or `"test"`.
             batch_size: Images a batch; the last may have fewer.
             shuffle: Whether every epoch has an order of its own.
-            seed: Of the orders.
+            seed: Of the orders and of what `augment` draws.
+            augment: As for `Batches`.
 
         Returns:
             `Batches`, which Keras' `fit`, `evaluate` and `predict` take.
@@ -70,7 +78,15 @@ class Images:
             known = sorted(self.table["split"].unique())
             raise ValueError(f"no images in the split {split!r}: there are {known}")
         labels = self.table["label"].to_numpy()
-        return Batches(self.pixels, labels, rows, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        return Batches(
+            self.pixels,
+            labels,
+            rows,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            augment=augment,
+        )
 
     def counts(self) -> pd.DataFrame:
         """Images and patients of each class in each split: split, class, images, patients."""
@@ -112,8 +128,10 @@ class Batches(keras.utils.PyDataset):
         rows: Which images are in, (n,).
         batch_size: Images a batch; the last may have fewer.
         shuffle: Whether every epoch has an order of its own.
-        seed: Of the orders; the order of an epoch depends on `seed` and `epoch` alone, so that a
-            resumed training goes on as if it had never stopped.
+        seed: Of the orders and of what `augment` draws. The order of an epoch depends on `seed`
+            and `epoch` alone, an augmented image also on its row, so that a resumed training goes
+            on as if it had never stopped.
+        augment: What to change of each image at random, anew in every epoch; for training only.
     """
 
     def __init__(
@@ -125,6 +143,7 @@ class Batches(keras.utils.PyDataset):
         batch_size: int,
         shuffle: bool = False,
         seed: int = 0,
+        augment: Augmentation | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -135,6 +154,7 @@ class Batches(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
+        self.augment = augment
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
@@ -157,10 +177,14 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
         """Pixels uint8 (n, size, size, 1) and labels float32 (n, 1) of one batch."""
         chosen = self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
-        return (
-            self.pixels[self.rows[chosen]],
-            self.labels[chosen].astype(np.float32)[:, np.newaxis],
-        )
+        rows = self.rows[chosen]
+        pixels = self.pixels[rows]
+        if self.augment:
+            for image, row in zip(pixels, rows, strict=True):
+                # From 1, for NumPy seeds alike with a 0 at the end and without, as the orders are.
+                rng = np.random.default_rng([self.seed, self.epoch, row + 1])
+                image[:] = self.augment.apply(image, rng)
+        return pixels, self.labels[chosen].astype(np.float32)[:, np.newaxis]
 
 
 def decode(
@@ -169,6 +193,7 @@ def decode(
     image_size: int,
     resize: Resize = "bilinear",
     fit: Fit = "stretch",
+    quality: int | None = None,
     strict: bool = False,
 ) -> Images:
     """Decodes every image of a table to one size, or finds it decoded already.
@@ -178,6 +203,8 @@ def decode(
         image_size: Height and width in pixels.
         resize: As for `resizing.square`.
         fit: As for `resizing.square`.
+        quality: Of JPEG, 1 to 100, at which every image is saved again at its own size before it
+            is resized, so that the files' own qualities differ less; None to take them as they are.
         strict: Whether an unreadable image is an error, or left out with a warning that names it.
 
     Returns:
@@ -195,14 +222,24 @@ def decode(
     for name, value, known in (("resize", resize, get_args(Resize)), ("fit", fit, get_args(Fit))):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}. Received: {value!r}")
+    if quality is not None and quality not in range(1, 101):
+        raise ValueError(f"quality must be None or a whole number 1 to 100. Received: {quality!r}")
     if table.empty:
         raise ValueError("the table has no images: give one as index.from_tree returns it")
 
+    def read(path: Path) -> np.ndarray:
+        pixels = reading.grey(path)
+        if quality is not None:
+            pixels = recompressed(pixels, quality)
+        return square(pixels, image_size=image_size, resize=resize, fit=fit)
+
     contents = _contents(list(table["path"]))
-    key = _digest([str(_VERSION), str(image_size), resize, fit, *contents])
-    folder = sources.cache_folder() / "pixels" / key
+    settings = [str(_VERSION), str(image_size), resize, fit]
+    if quality is not None:
+        settings.append(f"quality {quality}")
+    folder = sources.cache_folder() / "pixels" / _digest([*settings, *contents])
     if not folder.exists():
-        _fill(folder, list(table["path"]), image_size=image_size, resize=resize, fit=fit)
+        _fill(folder, list(table["path"]), read, image_size=image_size)
     # By position, for one file may stand in the table twice.
     broken = json.loads((folder / "unreadable.json").read_text(encoding="utf-8"))
     readable = np.array([str(row) not in broken for row in range(len(table))])
@@ -235,7 +272,9 @@ def _digest(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _fill(folder: Path, paths: list[Path], *, image_size: int, resize: Resize, fit: Fit) -> None:
+def _fill(
+    folder: Path, paths: list[Path], read: Callable[[Path], np.ndarray], *, image_size: int
+) -> None:
     """Writes `pixels.npy` and `unreadable.json` into a folder that appears only when complete."""
     parent = folder.parent
     try:
@@ -243,7 +282,7 @@ def _fill(folder: Path, paths: list[Path], *, image_size: int, resize: Resize, f
         with tempfile.TemporaryDirectory(
             prefix=".writing-", dir=parent, ignore_cleanup_errors=True
         ) as half_written:
-            _write(Path(half_written), paths, image_size=image_size, resize=resize, fit=fit)
+            _write(Path(half_written), paths, read, image_size=image_size)
             try:
                 Path(half_written).rename(folder)
             except OSError:
@@ -259,11 +298,13 @@ def _fill(folder: Path, paths: list[Path], *, image_size: int, resize: Resize, f
         ) from None
 
 
-def _write(folder: Path, paths: list[Path], *, image_size: int, resize: Resize, fit: Fit) -> None:
+def _write(
+    folder: Path, paths: list[Path], read: Callable[[Path], np.ndarray], *, image_size: int
+) -> None:
     unreadable: dict[int, str] = {}
     with (folder / "pixels.npy").open("wb") as file:
         _write_header(file, len(paths), image_size)
-        for row, pixels in enumerate(_squares(paths, image_size, resize, fit)):
+        for row, pixels in enumerate(_squares(paths, read)):
             if isinstance(pixels, str):
                 unreadable[row] = pixels
             else:
@@ -282,14 +323,12 @@ def _write_header(file: BinaryIO, count: int, image_size: int) -> None:
     )
 
 
-def _squares(
-    paths: list[Path], image_size: int, resize: Resize, fit: Fit
-) -> Iterator[np.ndarray | str]:
+def _squares(paths: list[Path], read: Callable[[Path], np.ndarray]) -> Iterator[np.ndarray | str]:
     """Each file's square, or the reason why it cannot be read, in order."""
 
-    def read(path: Path) -> np.ndarray | str:
+    def attempt(path: Path) -> np.ndarray | str:
         try:
-            return square(reading.grey(path), image_size=image_size, resize=resize, fit=fit)
+            return read(path)
         except reading.UnreadableImage as error:
             # Less the path, for the cache is found again when the files have moved.
             return str(error).removeprefix(f"{path} ")
@@ -299,7 +338,7 @@ def _squares(
             # In portions, so that a slow disk does not let the decoded images pile up.
             with progress.bar(total=len(paths), description="decoding") as bar:
                 for start in range(0, len(paths), _PORTION):
-                    for pixels in pool.map(read, paths[start : start + _PORTION]):
+                    for pixels in pool.map(attempt, paths[start : start + _PORTION]):
                         yield pixels
                         bar.update()
         finally:

@@ -1,0 +1,190 @@
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from xraylib.data.augmentation import ALL, GEOMETRIC, PHOTOMETRIC, Augmentation, recompressed
+
+NAMES = [field.name for field in fields(Augmentation)]
+NOISE = np.random.default_rng(0).integers(0, 256, (24, 24)).astype(np.uint8)
+
+
+class Fixed:
+    """Draws the highest or, where told so, the lowest number of each range in turn."""
+
+    def __init__(self, *ends):
+        self.ends = list(ends)
+        self.standard_normal = np.random.default_rng(0).standard_normal
+
+    def uniform(self, low, high):
+        end = self.ends.pop(0) if self.ends else "high"
+        return low if end == "low" else high
+
+
+def changed(pixels, *ends, **options):
+    return Augmentation(**options).apply(np.array(pixels, np.uint8), Fixed(*ends))
+
+
+# ------------------------------------------------------------------ all of it
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (24, 24, 1)])
+def test_nothing_unless_asked_for(shape):
+    pixels = NOISE.reshape(shape)
+    same = Augmentation().apply(pixels, np.random.default_rng(0))
+    np.testing.assert_array_equal(same, pixels)
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (24, 24, 1), (16, 36, 1)])
+@pytest.mark.parametrize("preset", [GEOMETRIC, PHOTOMETRIC, ALL])
+def test_shape_and_dtype_stay(preset, shape):
+    result = preset.apply(NOISE.reshape(shape), np.random.default_rng(0))
+    assert result.shape == shape
+    assert result.dtype == np.uint8
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_chance_is_the_given_one(name):
+    augmentation = Augmentation(**{name: True if name == "recompress" else 1.0})
+    results = [augmentation.apply(NOISE, np.random.default_rng(n)).tobytes() for n in range(16)]
+    again = [augmentation.apply(NOISE, np.random.default_rng(n)).tobytes() for n in range(16)]
+    assert results == again
+    assert len(set(results)) > 4
+
+
+def test_the_image_itself_is_left_alone():
+    pixels = NOISE.copy()
+    ALL.apply(pixels, np.random.default_rng(0))
+    np.testing.assert_array_equal(pixels, NOISE)
+
+
+def test_the_presets_share_out_the_countermeasures():
+    def asked_for(preset):
+        return {name: getattr(preset, name) for name in NAMES if getattr(preset, name)}
+
+    assert asked_for(ALL) == asked_for(GEOMETRIC) | asked_for(PHOTOMETRIC)
+    assert sorted([*asked_for(GEOMETRIC), *asked_for(PHOTOMETRIC)]) == sorted(NAMES)
+
+
+# ------------------------------------------------------------------ one by one
+
+
+def test_what_grows_out_of_the_image_is_cut():
+    # Twice as wide: from a quarter of the way on, in halves of a step.
+    row = [0, 40, 80, 120]
+    assert changed([row] * 4, scale=1).tolist() == [[30, 50, 70, 90]] * 4
+
+
+def test_what_is_missing_is_the_mirror_image():
+    # Half as wide: of 48 32 16 0 | 0 16 32 48 64 80 96 112 | 112 96 80 64 every second place, as
+    # (a + 3 b + 3 c + d) / 8 of its neighbours; at the ends with one neighbour less, over 7.
+    row = [0, 16, 32, 48, 64, 80, 96, 112]
+    half = [37, 10, 10, 40, 72, 102, 102, 75]
+    assert changed([row] * 8, "low", "low", scale=1).tolist() == [half] * 8
+
+
+def test_width_and_height_have_factors_of_their_own():
+    column = np.array([[0], [40], [80], [120]]).repeat(4, axis=1)
+    # Twice as high and half as wide.
+    assert changed(column, "high", "low", scale=1)[:, 0].tolist() == [30, 50, 70, 90]
+    # The other way round, no row is where it was, and all columns are alike.
+    wide = changed(column.T, "low", "high", scale=1)
+    assert wide.tolist() == [[30, 50, 70, 90]] * 4
+
+
+def test_gamma_is_a_power_of_the_greys():
+    # 255 * (128 / 255) ** 2 = 64.3 and 255 * (64 / 255) ** 0.5 = 127.7.
+    assert changed([[0, 128, 255]], gamma=1).tolist() == [[0, 64, 255]]
+    assert changed([[0, 64, 255]], "low", gamma=1).tolist() == [[0, 128, 255]]
+
+
+def test_contrast_is_about_the_mean():
+    assert changed([[90, 110, 160]], "high", "high", contrast=1).tolist() == [[60, 100, 200]]
+    assert changed([[90, 110, 160]], "high", "low", contrast=1).tolist() == [[105, 115, 140]]
+
+
+def test_greys_end_at_black_and_white():
+    assert changed([[10, 150, 245, 255, 0]], contrast=2).tolist() == [[0, 186, 255, 255, 0]]
+
+
+def test_blur_is_in_pixels():
+    edge = np.zeros((40, 40))
+    edge[:, 20:] = 250
+    profile = np.diff(changed(edge, blur=3)[20].astype(float)) / 250
+    place = np.arange(39) - 19
+    assert profile @ place == pytest.approx(0, abs=0.05)
+    assert np.sqrt(profile @ place**2) == pytest.approx(3, rel=0.05)
+
+
+def test_sharpening_adds_what_a_blur_takes():
+    edge = np.full((16, 16), 100.0)
+    edge[:, 8:] = 130
+    expected = edge + 2 * (edge - ndimage.gaussian_filter(edge, 1, mode="nearest"))
+    assert np.abs(expected - edge).max() > 15
+    np.testing.assert_allclose(changed(edge, sharpen=2), expected, atol=3)
+
+
+def test_noise_is_in_grey_levels():
+    noisy = changed(np.full((64, 64), 128), noise=10).astype(float)
+    assert noisy.mean() == pytest.approx(128, abs=0.5)
+    assert noisy.std() == pytest.approx(10, rel=0.05)
+
+
+def test_noise_does_not_turn_white_black():
+    assert changed(np.full((64, 64), 255), noise=10).min() > 200
+
+
+def test_every_other_image_is_recompressed():
+    augmentation = Augmentation(recompress=True)
+    results = [augmentation.apply(NOISE, np.random.default_rng(n)).tobytes() for n in range(64)]
+    kept = results.count(NOISE.tobytes())
+    assert 20 < kept < 44
+    possible = {recompressed(NOISE, quality).tobytes() for quality in range(30, 96)}
+    assert set(results) - {NOISE.tobytes()} <= possible
+
+
+def test_a_lower_quality_leaves_less():
+    smooth = ndimage.gaussian_filter(NOISE, 2)
+    lost = [np.abs(recompressed(smooth, q).astype(int) - smooth).mean() for q in (95, 50, 5)]
+    assert 0 < lost[0] < lost[1] < lost[2]
+
+
+def test_a_flat_image_is_recompressed_to_itself():
+    flat = np.full((8, 24), 128, np.uint8)
+    np.testing.assert_array_equal(recompressed(flat, 10), flat)
+
+
+# ------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("scale", -0.1, r"scale must be from 0, for none, to 1\. Received: -0\.1"),
+        ("scale", 35, r"scale must be from 0, for none, to 1\. Received: 35"),
+        ("gamma", 2.1, r"gamma must be .* to 2\. Received: 2\.1"),
+        ("contrast", np.nan, r"contrast must be .* to 2\. Received: nan"),
+        ("blur", np.inf, r"blur must be .* to 16\. Received: inf"),
+        ("sharpen", -1, r"sharpen must be .* to 8\. Received: -1"),
+        ("noise", 65, r"noise must be .* to 64\. Received: 65"),
+        ("recompress", 75, r"recompress must be True or False\. Received: 75"),
+    ],
+)
+def test_out_of_range(name, value, said):
+    with pytest.raises(ValueError, match=said):
+        Augmentation(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("pixels", "received"),
+    [
+        (np.zeros((4, 4)), r"float64 \(4, 4\)"),
+        (np.zeros((4, 4, 3), np.uint8), r"uint8 \(4, 4, 3\)"),
+        (np.zeros((2, 4, 4, 1), np.uint8), r"uint8 \(2, 4, 4, 1\)"),
+        (np.zeros(4, np.uint8), r"uint8 \(4,\)"),
+    ],
+)
+def test_what_is_no_image(pixels, received):
+    with pytest.raises(ValueError, match=rf"give one image\. Received: {received}"):
+        ALL.apply(pixels, np.random.default_rng(0))
