@@ -109,6 +109,95 @@ def test_nothing_in_the_tree(tmp_path):
         index.from_tree(tmp_path)
 
 
+# ------------------------------------------------------------------ from_class_folders
+
+
+def make(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+def test_class_folders_of_the_kaggle_set_agree_with_from_tree(tree, table):
+    found = index.from_class_folders(tree)
+    assert tuple(found.columns) == (*index.COLUMNS, "class")
+    pd.testing.assert_frame_equal(found.drop(columns="class"), table)
+    assert set(zip(found["label"], found["class"], strict=True)) == {
+        (0, "NORMAL"),
+        (1, "PNEUMONIA"),
+    }
+
+
+def test_class_folders_without_splits(tmp_path):
+    folder = make(tmp_path / "mine", "sick/b.png", "Healthy/IM-0012-0001.JPG", "Healthy/deep/c.png")
+    found = index.from_class_folders(str(folder))
+    assert found.to_numpy().tolist() == [
+        [folder / "Healthy/IM-0012-0001.JPG", 0, "all", "IM-12", "", "Healthy"],
+        [folder / "Healthy/deep/c.png", 0, "all", "Healthy/deep/c.png", "", "Healthy"],
+        [folder / "sick/b.png", 1, "all", "sick/b.png", "", "sick"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "names, splits",
+    [
+        (("train/a/1.png", "train/b/2.png"), ["train", "train"]),
+        (("test/a/1.png", "test/b/2.png"), ["test", "test"]),
+        (("train/a/1.png", "val/b/2.png"), ["train", "val"]),
+    ],
+)
+def test_class_folders_in_whichever_splits_there_are(tmp_path, names, splits):
+    found = index.from_class_folders(make(tmp_path / "mine", *names))
+    assert found["split"].tolist() == splits
+    assert found["label"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("wrap", ["", "archive/", "archive/chest/"])
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_class_folders_deeper_down_with_clutter(tmp_path, wrap, split):
+    real = [f"{wrap}{split}a/1.png", f"{wrap}{split}b/2.png"]
+    clutter = [
+        f"{wrap}{split}a/._1.png",
+        f"{wrap}{split}.DS_Store",
+        f"__MACOSX/{split}a/3.png",
+        f"{wrap}__MACOSX/{split}a/4.png",
+    ]
+    folder = make(tmp_path / "mine", *real, *clutter)
+    found = index.from_class_folders(folder)
+    assert found["path"].tolist() == [folder / name for name in real]
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_class_folders_of_a_doubled_tree(tmp_path, split):
+    real = [f"{split}a/1.png", f"{split}b/2.png"]
+    folder = make(tmp_path / "mine", *real, *(f"mine/{name}" for name in real))
+    assert index.from_class_folders(folder)["path"].tolist() == [folder / name for name in real]
+
+
+@pytest.mark.parametrize(
+    "names, match",
+    [
+        (("a/1.png",), r"must be two class folders .* but there are 1 \(a\)"),
+        (("a/1.png", "b/1.png", "c/1.png"), r"two class folders .* are 3 \(a, b, c\): leave"),
+        (("a/1.png", "b/notes.txt"), r"the class b in .* has no images: fill it"),
+        (("a/of one/1.png", "a/of two/1.png", "b/notes.txt"), r"the class b in .* has no images"),
+        (("train/a/1.png", "train/b/notes.txt"), r"the class b in .* has no images: fill it"),
+        (("a/notes.txt", "b/notes.txt"), r"no images in class folders in .*: sort them into two"),
+        (("1.png",), r"no images in class folders in .*: sort them into two"),
+        (("x/train/a/1.png", "y/train/a/1.png"), r"holds 2 trees \(.*x, .*y\): give one of them"),
+    ],
+)
+def test_what_are_no_two_class_folders(tmp_path, names, match):
+    with pytest.raises(DataSourceError, match=match):
+        index.from_class_folders(make(tmp_path / "mine", *names))
+
+
+def test_class_folders_that_are_not_there(tmp_path):
+    with pytest.raises(DataSourceError, match=r"no such folder of images.* Received: .*nowhere"):
+        index.from_class_folders(tmp_path / "nowhere")
+
+
 # ------------------------------------------------------------------ warn_unless_kaggle
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import pandas as pd
 
+from xraylib.data import sources
 from xraylib.data.sources import CLASSES, SPLITS, DataSourceError, image_files
 
 COLUMNS: Final = ("path", "label", "split", "patient", "subtype")
@@ -82,6 +83,79 @@ def from_tree(tree: Path | str) -> pd.DataFrame:
             f"{' and '.join(CLASSES)}"
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def from_class_folders(folder: Path | str) -> pd.DataFrame:
+    """Lists the images of any folder that sorts them into two class folders.
+
+    The classes may have any names and lie in the folder itself or in `train/`, `val/` and `test/`,
+    whichever there are, there or up to three levels down. Hidden files and `__MACOSX` are passed
+    over, and of a doubled tree the outer one counts.
+
+    Args:
+        folder: The folder; `~` is expanded.
+
+    Returns:
+        As `from_tree`, with one more column:
+            label: 0 for the class that comes first in the alphabet, 1 for the other;
+            split: the folder's name, `"all"` where there are no such folders;
+            class: str, the class folder's name.
+
+    Raises:
+        DataSourceError: There is no such folder, it has several trees or no images, the class
+            folders with images are not two, or one of two is empty.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise DataSourceError(f"no such folder of images: give an existing one. Received: {folder}")
+    tree, splits = _splits(folder)
+    found = {
+        (split, below.name): image_files(below)
+        for split, place in splits.items()
+        for below in sources._subfolders(place)
+        if below.name != place.name  # the inner one of a doubled tree
+    }
+    names = sorted({name for _, name in found}, key=lambda name: (name.casefold(), name))
+    filled = [name for name in names if any(found.get((split, name)) for split in splits)]
+    if not filled:
+        raise DataSourceError(f"no images in class folders in {tree}: sort them into two folders")
+    if len(filled) < len(names) == 2:
+        (empty,) = set(names) - set(filled)
+        raise DataSourceError(f"the class {empty} in {tree} has no images: fill it or give another")
+    if len(filled) != 2:
+        raise DataSourceError(
+            f"there must be two class folders with images in {tree}, but there are {len(filled)} "
+            f"({', '.join(filled[:6])}): leave two or give another folder"
+        )
+    rows = [
+        (path, label, split, *patient_of(path.relative_to(tree)), name)
+        for split in splits
+        for label, name in enumerate(filled)
+        for path in found.get((split, name), ())
+    ]
+    return pd.DataFrame(rows, columns=[*COLUMNS, "class"])
+
+
+def _splits(folder: Path) -> tuple[Path, dict[str, Path]]:
+    """The folder that holds the splits or the classes, and each split's own folder."""
+    trees = sources._trees(folder)
+    for split in SPLITS:
+        trees = trees or sources._shallowest(folder, names=(split,))
+    if len(trees) > 1:
+        listed = ", ".join(str(tree) for tree in trees)
+        raise DataSourceError(f"{folder} holds {len(trees)} trees ({listed}): give one of them")
+    if trees:
+        return trees[0], {s: trees[0] / s for s in SPLITS if (trees[0] / s).is_dir()}
+    # Archives often wrap everything in a folder or two.
+    inner = folder
+    for _ in range(sources._LEVELS):
+        below = sources._subfolders(inner)
+        if len(below) != 1:
+            break
+        inner = below[0]
+    if len(sources._subfolders(inner)) > 1:
+        folder = inner
+    return folder, {"all": folder}
 
 
 def warn_unless_kaggle(table: pd.DataFrame) -> None:

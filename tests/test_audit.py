@@ -1,0 +1,743 @@
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from xraylib import evaluation
+from xraylib.data import audit, index
+
+CLASS_NAMES = ("NORMAL", "PNEUMONIA")
+PLACES = {("train", "NORMAL"): 24, ("train", "PNEUMONIA"): 24} | {
+    ("test", name): 12 for name in CLASS_NAMES
+}
+METADATA = "shortcut: all file metadata together"
+PIXELS = "shortcut: pixel statistics"
+
+
+def name_of(label, number):
+    kind = f"person{number}_bacteria_{number}" if label == "PNEUMONIA" else f"IM-{number:04}-0001"
+    return f"{kind}.jpeg"
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory):
+    """72 pictures in which nothing is wrong: every one of a patient of its own, all drawn alike."""
+    rng = np.random.default_rng(0)
+    tree = tmp_path_factory.mktemp("sound") / "tree"
+    number = 0
+    for (split, label), count in PLACES.items():
+        (tree / split / label).mkdir(parents=True)
+        for _ in range(count):
+            number += 1
+            blobs = Image.fromarray(rng.integers(0, 256, (9, 9)).astype(np.uint8))
+            size = (int(rng.integers(60, 72)), int(rng.integers(50, 60)))
+            picture = blobs.resize(size, Image.Resampling.BICUBIC)
+            picture.save(tree / split / label / name_of(label, number), quality=85)
+    return tree
+
+
+@pytest.fixture
+def tree(sound, tmp_path):
+    return Path(shutil.copytree(sound, tmp_path / "tree"))
+
+
+@pytest.fixture
+def no_models(monkeypatch):
+    """Leaves out the two baselines, most of an audit's time, where they cannot tell anything."""
+
+    def refuse(*_, **__):
+        raise ValueError("left out")
+
+    monkeypatch.setattr(audit, "baseline", refuse)
+
+
+def files(tree, place):
+    return sorted((tree / place).iterdir())
+
+
+def checks(tree):
+    return audit.findings(audit.facts(index.from_class_folders(tree))).set_index("check")
+
+
+def loud(found):
+    return found.loc[found["severity"].isin(("severe", "warning")), "severity"].to_dict()
+
+
+def one(folder, pixels, name="x.jpeg", **save):
+    """The facts of a folder of one picture."""
+    folder.mkdir(exist_ok=True)
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    image.save(folder / name, **save)
+    return facts_of(folder / name)
+
+
+def facts_of(path):
+    table = pd.DataFrame(
+        [(path, 0, "train", "p", "")], columns=["path", "label", "split", "patient", "subtype"]
+    )
+    return audit.facts(table).iloc[0]
+
+
+def noise(height=40, width=60):
+    return np.random.default_rng(0).integers(0, 256, (height, width)).astype(np.uint8)
+
+
+# ------------------------------------------------------------------ facts
+
+
+def test_facts_keep_rows_and_columns_of_the_table(sound):
+    table = index.from_class_folders(sound).sample(frac=1, random_state=0)
+    found = audit.facts(table)
+    pd.testing.assert_frame_equal(found[list(table)], table.reset_index(drop=True))
+    assert set(audit.FILE_FACTS) | set(audit.PIXEL_FACTS) <= set(found)
+    assert len(audit.PIXEL_FACTS) == 11
+
+
+def test_size_and_bytes(tmp_path):
+    found = one(tmp_path, noise(40, 60))
+    size = (tmp_path / "x.jpeg").stat().st_size
+    assert (found["width"], found["height"], found["aspect"]) == (60, 40, 1.5)
+    assert found["megapixels"] == 0.0024
+    assert (found["bytes"], found["bytes_per_pixel"]) == (size, size / 2400)
+
+
+def test_size_is_that_of_the_upright_picture(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = one(tmp_path, noise(40, 60), exif=exif)
+    assert (found["width"], found["height"]) == (40, 60)
+
+
+@pytest.mark.parametrize("mode, colour", [("L", 0), ("RGB", 1), ("CMYK", 1)])
+def test_mode_and_colour(tmp_path, mode, colour):
+    found = one(tmp_path, Image.fromarray(noise()).convert(mode))
+    assert (found["mode"], found["colour"]) == (mode, colour)
+
+
+@pytest.mark.parametrize(
+    "name, saved_as, misnamed",
+    [
+        ("x.jpeg", "JPEG", False),
+        ("x.JPG", "JPEG", False),
+        ("x.PNG", "PNG", False),
+        ("x.jpeg", "PNG", True),
+        ("x.png", "JPEG", True),
+    ],
+)
+def test_format_is_that_of_the_content(tmp_path, name, saved_as, misnamed):
+    found = one(tmp_path, noise(), name, format=saved_as)
+    assert (found["format"], found["misnamed"], found["problem"]) == (saved_as, misnamed, "")
+
+
+@pytest.mark.parametrize("quality", [1, 5, 40, 50, 75, 95, 100])
+def test_quality_is_what_the_file_was_saved_with(tmp_path, quality):
+    assert one(tmp_path, noise(), quality=quality)["quality"] == quality
+
+
+def test_quality_75_has_the_sum_1858(tmp_path):
+    assert one(tmp_path, noise(), quality=75)["quantization"] == 1858
+
+
+def test_a_table_of_another_program_gets_the_nearest_quality(tmp_path):
+    # 329 lies between 369 of quality 95 and 292 of quality 96.
+    tables = [[5] * 63 + [14]] * 2
+    found = one(tmp_path, noise(), qtables=tables)
+    assert (found["quantization"], found["quality"]) == (329, 96)
+
+
+def test_a_png_has_no_quality(tmp_path):
+    found = one(tmp_path, noise(), "x.png")
+    assert np.isnan(found["quality"])
+    assert np.isnan(found["quantization"])
+
+
+def test_sha256(tmp_path):
+    (tmp_path / "x.jpeg").write_bytes(b"abc")
+    # FIPS 180-2, appendix B.1.
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert facts_of(tmp_path / "x.jpeg")["sha256"] == expected
+
+
+def test_grey_statistics(tmp_path):
+    # Half 0, a quarter 5, a quarter 255.
+    pixels = np.repeat(np.array([0, 0, 5, 255], np.uint8), 56)[np.newaxis].repeat(224, axis=0)
+    found = one(tmp_path, pixels, "x.png")
+    assert found["mean"] == 65
+    assert found["spread"] == pytest.approx(np.sqrt((25 + 255**2) / 4 - 65**2))
+    assert found["black_share"] == 0.75
+
+
+@pytest.mark.parametrize("cycles, ring", [(1, 1), (15, 1), (16, 2), (40, 3), (96, 7), (112, 7)])
+def test_a_wave_lies_in_the_ring_of_its_frequency(tmp_path, cycles, ring):
+    wave = np.cos(2 * np.pi * cycles * np.arange(224) / 224)
+    pixels = np.rint(128 + 100 * wave).astype(np.uint8)[np.newaxis].repeat(224, axis=0)
+    rings = one(tmp_path, pixels, "x.png")[[f"ring_{number}" for number in range(1, 8)]]
+    assert rings.astype(float).idxmax() == f"ring_{ring}"
+    # 224 x 224 / 2 times the amplitude is the one coefficient of the half plane, or both for 112.
+    share = 1.0 if cycles == 112 else 0.5
+    assert rings.max() == pytest.approx(2 * np.log(224**2 * 100 * share), abs=0.02)
+
+
+def test_an_unreadable_file_has_its_problem_and_nothing_else(tmp_path):
+    (tmp_path / "x.jpeg").write_bytes(b"not a picture")
+    found = facts_of(tmp_path / "x.jpeg")
+    assert found["problem"].startswith("is not a JPEG or PNG image but text that begins with 'not")
+    assert found["bytes"] == 13
+    assert (found["format"], found["mode"], found["phash"]) == ("", "", None)
+    assert not found["misnamed"]
+    assert np.isnan(found[["width", "quality", "mean", "ring_1"]].astype(float)).all()
+
+
+def test_the_hash_of_an_unreadable_file_is_none_among_others(tree):
+    text_called_jpeg(tree)
+    hashes = audit.facts(index.from_class_folders(tree).head(2))["phash"].tolist()
+    assert hashes[0] is None
+    assert len(hashes[1]) == 64
+
+
+def test_a_missing_file_is_unreadable(tmp_path):
+    found = facts_of(tmp_path / "x.jpeg")
+    assert found["problem"].startswith("does not exist")
+    assert found["sha256"] == ""
+
+
+def test_facts_of_nothing(sound):
+    empty = index.from_class_folders(sound).head(0)
+    with pytest.raises(ValueError, match="no images: give one as index"):
+        audit.facts(empty)
+    with pytest.raises(ValueError, match="no images: give one as audit"):
+        audit.findings(empty)
+
+
+# ------------------------------------------------------------------ near copies
+
+
+def bits_apart(first, second):
+    both = audit.hash_bits([first["phash"], second["phash"]])
+    return int(np.unpackbits(both[0] ^ both[1]).sum())
+
+
+def test_the_hash_outlives_saving_and_resizing(sound, tmp_path):
+    original = files(sound, "train/NORMAL")[0]
+    image = Image.open(original)
+    again = one(tmp_path, image.resize((190, 150)).convert("RGB"), quality=50)
+    assert bits_apart(facts_of(original), again) <= 20
+
+
+def test_the_hash_tells_pictures_apart(sound):
+    first, second = (facts_of(path) for path in files(sound, "train/NORMAL")[:2])
+    assert bits_apart(first, second) > 80
+
+
+def test_half_of_the_hash_is_above_its_median(sound):
+    found = facts_of(files(sound, "train/NORMAL")[0])
+    assert np.unpackbits(audit.hash_bits([found["phash"]])).sum() == 128
+
+
+def test_pairs_within_the_distance(monkeypatch):
+    monkeypatch.setattr(audit, "_BLOCK", 2)  # so that pairs lie within and between blocks
+    hashes = np.zeros((5, 32), np.uint8)
+    hashes[1, 0] = 0b1  # 1 bit from 0
+    hashes[2] = 255
+    hashes[3, :2] = 255  # 16 bits from 0, 15 from 1
+    hashes[4, :2] = 255, 254  # 15 from 0, 14 from 1, 1 from 3
+    pairs = audit.near_copies(hashes, distance=15)
+    assert list(pairs) == ["first", "second", "distance"]
+    assert pairs.to_numpy().tolist() == [
+        [0, 1, 1],
+        [0, 4, 15],
+        [1, 3, 15],
+        [1, 4, 14],
+        [3, 4, 1],
+    ]
+
+
+def test_all_pairs_are_within_256_bits():
+    hashes = np.repeat(np.array([[0], [255]], np.uint8), 32, axis=1)
+    assert audit.near_copies(hashes, distance=256).to_numpy().tolist() == [[0, 1, 256]]
+    assert audit.near_copies(hashes, distance=255).empty
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_pairs_of_fewer_than_two(count):
+    assert audit.near_copies(np.zeros((count, 32), np.uint8)).empty
+
+
+@pytest.mark.parametrize(
+    "hashes", [np.zeros((2, 31), np.uint8), np.zeros((2, 32), int), np.zeros(32, np.uint8)]
+)
+def test_hashes_of_another_form(hashes):
+    with pytest.raises(ValueError, match=r"must be \(n, 32\) uint8\. Received: \("):
+        audit.near_copies(hashes)
+
+
+@pytest.mark.parametrize("distance", [-1, 257])
+def test_distance_out_of_range(distance):
+    with pytest.raises(ValueError, match=rf"0 to 256 bits\. Received: {distance}"):
+        audit.near_copies(np.zeros((2, 32), np.uint8), distance=distance)
+
+
+@pytest.mark.parametrize("wrong", [None, "ff"])
+def test_a_hash_that_is_none(wrong):
+    with pytest.raises(ValueError, match=f"64 hexadecimal digits. Received: {wrong!r}"):
+        audit.hash_bits(["0" * 64, wrong])
+
+
+# ------------------------------------------------------------------ findings: one fault each
+
+
+def cut_short(tree):
+    path = files(tree, "train/NORMAL")[0]
+    path.write_bytes(path.read_bytes()[:-300])
+
+
+def text_called_jpeg(tree):
+    files(tree, "train/NORMAL")[0].write_text("see attachment")
+
+
+def png_called_jpeg(tree):
+    path = files(tree, "train/PNEUMONIA")[0]
+    image = Image.open(path).copy()
+    image.save(path, format="PNG")
+
+
+def copy(source, target):
+    def plant(tree):
+        # A patient who has no other image.
+        number = 9001
+        goal = tree / target / name_of(Path(target).name, number)
+        shutil.copy(files(tree, source)[0], goal)
+
+    return plant
+
+
+def saved_again(source, target):
+    def plant(tree):
+        image = Image.open(files(tree, source)[0])
+        larger = image.resize((image.width + 9, image.height + 7))
+        larger.save(tree / target / name_of(Path(target).name, 9001), quality=80)
+
+    return plant
+
+
+def patient_on_both_sides(tree):
+    files(tree, "test/NORMAL")[0].rename(tree / "test/NORMAL/IM-0001-0001-0002.jpeg")
+
+
+def few_images(left):
+    def plant(tree):
+        for path in files(tree, "test/NORMAL")[left:]:
+            path.unlink()
+
+    return plant
+
+
+def other_names(tree):
+    for number, path in enumerate(sorted(tree.rglob("*.jpeg"))):
+        path.rename(path.with_name(f"scan{number}.jpeg"))
+
+
+def change(places, make, **save):
+    """Saves all of some places again, after `make`."""
+
+    def plant(tree):
+        for place in places:
+            for path in files(tree, place):
+                stream = io.BytesIO()
+                make(Image.open(path)).save(stream, **({"format": "JPEG", "quality": 85} | save))
+                path.write_bytes(stream.getvalue())
+
+    return plant
+
+
+EVERYWHERE = [f"{split}/{name}" for split, name in PLACES]
+SICK = ["train/PNEUMONIA", "test/PNEUMONIA"]
+
+
+def same(image):
+    return image
+
+
+def scaled(across, down):
+    return lambda image: image.resize((round(across * image.width), round(down * image.height)))
+
+
+FAULTS = {
+    "cut short": (cut_short, {"unreadable files": "warning"}),
+    "text called .jpeg": (text_called_jpeg, {"unreadable files": "warning"}),
+    "PNG called .jpeg": (png_called_jpeg, {"misnamed files": "warning"}),
+    "copy within a split": (
+        copy("train/NORMAL", "train/NORMAL"),
+        {"exact copies within a split": "warning"},
+    ),
+    "copy across splits": (
+        copy("train/NORMAL", "test/NORMAL"),
+        {"exact copies across splits": "severe"},
+    ),
+    "copy across classes": (
+        copy("train/NORMAL", "train/PNEUMONIA"),
+        {"exact copies across classes": "severe"},
+    ),
+    "copy across both": (
+        copy("train/NORMAL", "test/PNEUMONIA"),
+        {"exact copies across splits": "severe", "exact copies across classes": "severe"},
+    ),
+    "saved again within a split": (
+        saved_again("test/NORMAL", "test/NORMAL"),
+        {"near copies within a split": "warning"},
+    ),
+    "saved again across splits": (
+        saved_again("train/PNEUMONIA", "test/PNEUMONIA"),
+        {"near copies across splits": "severe"},
+    ),
+    "saved again across classes": (
+        saved_again("test/NORMAL", "test/PNEUMONIA"),
+        {"near copies across classes": "severe"},
+    ),
+    "patient across splits": (patient_on_both_sides, {"patients across splits": "severe"}),
+    "class of one image": (
+        few_images(1),
+        {"images per class": "warning", "class priors": "warning"},
+    ),
+    "class of no image": (
+        few_images(0),
+        {"images per class": "warning", "class priors": "warning"},
+    ),
+    "names of no scheme": (other_names, {"unknown patients": "warning"}),
+}
+# Where a property of the file differs, so do those that hang on it. Bytes are among the pixel
+# statistics.
+GAPS = {
+    "quality": (
+        change(SICK, same, quality=40),
+        {
+            "shortcut: compression": "severe",
+            "shortcut: bytes per pixel": "severe",
+            METADATA: "severe",
+            PIXELS: "warning",
+        },
+    ),
+    "quality in one class of train": (
+        change(["train/NORMAL"], same, quality=98),
+        {
+            "shortcut: compression": "severe",
+            "shortcut: bytes per pixel": "severe",
+            METADATA: "severe",
+            PIXELS: "warning",
+            "shift: compression": "warning",
+            "shift: bytes per pixel": "warning",
+        },
+    ),
+    "shape": (
+        change(SICK, scaled(4 / 3, 3 / 4)),
+        {"shortcut: shape": "severe", METADATA: "severe", PIXELS: "warning"},
+    ),
+    "size": (
+        change(SICK, scaled(3 / 2, 3 / 2)),
+        {
+            "shortcut: size": "severe",
+            "shortcut: bytes per pixel": "severe",
+            METADATA: "severe",
+            PIXELS: "warning",
+        },
+    ),
+    "colour": (
+        change(SICK, lambda image: image.convert("RGB")),
+        {
+            "shortcut: colour": "severe",
+            "shortcut: bytes per pixel": "severe",
+            METADATA: "severe",
+            PIXELS: "warning",
+        },
+    ),
+}
+
+
+def test_a_sound_tree_has_nothing_above_a_note(sound):
+    assert loud(checks(sound)) == {}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.usefixtures("no_models")
+def test_a_fault_is_named_and_nothing_else(tree, fault):
+    plant, expected = FAULTS[fault]
+    plant(tree)
+    assert loud(checks(tree)) == expected
+
+
+@pytest.mark.parametrize("gap", GAPS)
+def test_a_gap_between_the_classes_is_named_and_nothing_else(tree, gap):
+    plant, expected = GAPS[gap]
+    plant(tree)
+    assert loud(checks(tree)) == expected
+
+
+# ------------------------------------------------------------------ findings: what they say
+
+
+def test_form_of_the_findings(sound):
+    facts = audit.facts(index.from_class_folders(sound))
+    found = audit.findings(facts)
+    assert tuple(found) == audit.COLUMNS
+    assert found["check"].is_unique
+    assert set(found["severity"]) <= {"severe", "warning", "note", "fine"}
+    assert (found["count"] >= 0).all()
+    assert not found["meaning"].str.contains("nan|NaN|\n").any()
+    pd.testing.assert_frame_equal(found, audit.findings(facts))
+
+
+@pytest.mark.usefixtures("no_models")
+def test_examples_are_paths_below_the_common_folder(tree):
+    copy("train/NORMAL", "test/NORMAL")(tree)
+    cut_short(tree)
+    copy("train/PNEUMONIA", "train/PNEUMONIA")(tree)
+    found = checks(tree)
+    assert found["examples"]["exact copies within a split"] == [
+        "train/PNEUMONIA/person25_bacteria_25.jpeg = train/PNEUMONIA/person9001_bacteria_9001.jpeg"
+    ]
+    (broken,) = found["examples"]["unreadable files"]
+    assert broken.startswith("train/NORMAL/IM-0001-0001.jpeg is cut short (")
+
+
+@pytest.mark.usefixtures("no_models")
+def test_copies_of_one_patient_are_no_more_than_a_note(tree):
+    shutil.copy(files(tree, "train/NORMAL")[0], tree / "train/NORMAL/IM-0001-0001-0002.jpeg")
+    found = checks(tree).loc["exact copies within a split"]
+    assert (found["severity"], found["count"]) == ("note", 1)
+    assert found["meaning"].startswith("1 group of byte-identical files, 2 in all")
+
+
+@pytest.mark.usefixtures("no_models")
+def test_flat_pictures_are_no_copies_of_each_other(tree):
+    for number in range(4):
+        flat = Image.new("L", (60 + number, 50), 7)
+        flat.save(tree / f"train/NORMAL/IM-{9000 + number}-0001.jpeg", quality=85)
+    found = checks(tree)
+    assert not set(found.index[found["count"] > 0]) & {c for c in found.index if "copies" in c}
+    assert "Not compared: 4 flat images." in found["meaning"]["near copies within a split"]
+
+
+@pytest.mark.usefixtures("no_models")
+def test_bacterial_and_viral_patients_of_one_number_are_two(tree):
+    files(tree, "test/PNEUMONIA")[0].rename(tree / "test/PNEUMONIA/person25_virus_1.jpeg")
+    found = checks(tree).loc["patients across splits"]
+    assert (found["severity"], found["count"]) == ("fine", 0)
+    assert "By the number in person<N> alone, 1 would seem to" in found["meaning"]
+
+
+@pytest.mark.usefixtures("no_models")
+def test_a_patient_on_both_sides_is_named(tree):
+    patient_on_both_sides(tree)
+    assert checks(tree)["examples"]["patients across splits"] == ["IM-1"]
+
+
+@pytest.mark.usefixtures("no_models")
+def test_few_names_of_no_scheme_are_a_note(tree):
+    path = files(tree, "train/NORMAL")[0]
+    path.rename(path.with_name("scan.jpeg"))
+    found = checks(tree).loc["unknown patients"]
+    assert (found["severity"], found["count"]) == ("note", 1)
+    assert found["examples"] == ["train/NORMAL/scan.jpeg"]
+
+
+@pytest.mark.usefixtures("no_models")
+def test_what_is_turned_round_in_test_falls_below_a_half(tree):
+    change(["train/PNEUMONIA", "test/NORMAL"], same, quality=40)(tree)
+    found = checks(tree).loc["shortcut: compression"]
+    assert found["severity"] == "severe"
+    assert "AUC 1.00 (0.92 to 1.00) in train, and 0.00 (0.00 to 0.17) in test" in found["meaning"]
+    assert "train NORMAL 85, PNEUMONIA 40; test NORMAL 40, PNEUMONIA 85" in found["meaning"]
+
+
+@pytest.mark.usefixtures("no_models")
+def test_without_jpegs_compression_does_not_apply(tree):
+    change(EVERYWHERE, same, format="PNG")(tree)
+    found = checks(tree)
+    for check in ("shortcut: compression", "shift: compression"):
+        assert found.loc[check, ["severity", "count"]].tolist() == ["note", 0]
+        assert found["meaning"][check] == "Does not apply: there are no JPEGs."
+
+
+@pytest.mark.usefixtures("no_models")
+def test_pngs_of_one_class_are_a_matter_of_compression(tree):
+    change(SICK, same, format="PNG")(tree)
+    assert checks(tree)["severity"]["shortcut: compression"] == "severe"
+
+
+def test_a_folder_without_splits_and_with_other_names(tree):
+    (tree / "train/NORMAL").rename(tree / "train/well")
+    (tree / "train/PNEUMONIA").rename(tree / "train/ill")
+    found = checks(tree / "train")
+    assert loud(found) == {}
+    assert found["meaning"]["images per class"] == "Readable images: all/ill 24, all/well 24."
+    assert found["meaning"]["shift: size"] == "Cannot be told: there are no train and test."
+    assert "tells ill and well apart" in found["meaning"]["shortcut: size"]
+
+
+@pytest.mark.parametrize("rows", [1, 24, 25])
+def test_too_little_to_tell(sound, rows):
+    found = audit.findings(audit.facts(index.from_class_folders(sound).head(rows)))
+    comparisons = found[found["check"].str.startswith(("shortcut", "shift"))]
+    assert set(comparisons["severity"]) == {"note"}
+    assert comparisons["meaning"].str.startswith("Cannot be told: ").all()
+    assert "images per class" in set(found.loc[found["severity"] == "warning", "check"])
+
+
+def test_not_one_readable_image(tmp_path):
+    for name in ("a/1.jpeg", "b/2.jpeg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"nothing")
+    found = checks(tmp_path)
+    assert set(loud(found)) == {"unreadable files", "images per class"}
+
+
+# ------------------------------------------------------------------ intervals
+
+
+def test_interval_of_a_perfect_auc_of_five_and_five():
+    # (1 - a)^2 = 1.96^2 a (1 - a) (1 + 4 ((1 - a) / (2 - a) + a / (1 + a))) / 25 at a = .6428.
+    low, high = audit._interval(1.0, 5, 5)
+    assert (round(low, 3), high) == (0.643, 1.0)
+
+
+def test_interval_is_mirrored_with_the_auc():
+    low, high = audit._interval(0.8, 20, 30)
+    assert audit._interval(0.2, 20, 30) == pytest.approx((1 - high, 1 - low))
+
+
+def test_interval_is_near_the_bootstrap_of_many_patients():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 150)
+    scores = rng.beta(2 + labels, 2)
+    auc = audit._auc(pd.Series(scores), pd.Series(labels == 1), pd.Series(range(300)))
+    expected = evaluation.metrics(labels, scores).loc[0, ["value", "low", "high"]]
+    assert list(auc) == pytest.approx(expected.tolist(), abs=0.015)
+
+
+def test_a_patient_counts_once():
+    values = pd.Series([5.0, 6, 7, 8, 9, 9, 9, 9, 1, 2, 3, 4, 10, 0])
+    patients = pd.Series(list("abcdeeee") + list("fghijj"))
+    positive = pd.Series([True] * 8 + [False] * 6)
+    # 5, 6, 7, 8, 9 against 1, 2, 3, 4 and 5 of 10 and 0: 24 of 25 right and one tie.
+    assert audit._auc(values, positive, patients).value == 24.5 / 25
+
+
+def test_patients_without_a_value_do_not_count():
+    values = pd.Series([5.0, 6, 7, 8, np.nan, 1, 2, 3, 4, 0])
+    groups = pd.Series([True] * 5 + [False] * 5)
+    assert audit._auc(values, groups, pd.Series(range(10))) is None
+
+
+# ------------------------------------------------------------------ baselines
+
+
+def made_facts(patients=20, *, test=True):
+    """Two images a patient and side; `tell` tells the classes, `noise` does not."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"{split}/{label}/{patient}-{image}", label, split, f"{split}-{label}-{patient}")
+        for split in ("train", "test")[: 1 + test]
+        for label in (0, 1)
+        for patient in range(patients)
+        for image in range(2)
+    ]
+    table = pd.DataFrame(rows, columns=["path", "label", "split", "patient"])
+    return table.assign(
+        problem="", tell=table["label"] + rng.random(len(table)) / 2, noise=rng.random(len(table))
+    )
+
+
+def test_a_baseline_can_be_summed_up():
+    facts = made_facts()
+    found = audit.baseline(facts, ["tell"])
+    assert tuple(found) == ("path", "patient", "split", "label", "score")
+    assert found["split"].tolist() == ["validation"] * 80 + ["test"] * 80
+    pd.testing.assert_series_equal(found["path"], facts["path"])
+    summary = evaluation.summary(found, resamples=0)
+    assert (summary.loc[summary["metric"] == "AUC", "value"] == 1).all()
+
+
+def test_a_baseline_on_noise_tells_nothing():
+    found = audit.baseline(made_facts(100), ["noise"])
+    summary = evaluation.summary(found, resamples=0)
+    assert summary.loc[summary["metric"] == "AUC", "value"].between(0.4, 0.6).all()
+
+
+def test_a_baseline_never_learns_from_the_patient_that_it_scores():
+    # Only the patient's own number is there to learn from: known, it tells the label.
+    facts = made_facts(50, test=False)
+    facts["noise"] = pd.factorize(facts["patient"])[0] * 7919 % 1009
+    found = audit.baseline(facts, ["noise"])
+    assert audit._auc(found["score"], found["label"] == 1, found["patient"]).value < 0.65
+
+
+def test_the_seed_of_a_baseline_decides():
+    facts = made_facts()
+    first = audit.baseline(facts, ["noise"], seed=1)
+    assert first.equals(audit.baseline(facts, ["noise"], seed=1))
+    assert not first.equals(audit.baseline(facts, ["noise"], seed=2))
+
+
+def test_a_baseline_leaves_out_what_cannot_be_read():
+    facts = made_facts()
+    facts.loc[[0, 100], "problem"] = "is empty"
+    assert set(facts["path"]) - set(audit.baseline(facts, ["tell"])["path"]) == {
+        facts["path"][0],
+        facts["path"][100],
+    }
+
+
+def test_a_baseline_without_test_has_validation_only():
+    assert set(audit.baseline(made_facts(test=False), ["tell"])["split"]) == {"validation"}
+
+
+def test_a_baseline_bears_missing_numbers():
+    facts = made_facts().assign(none=np.nan)
+    facts.loc[::3, "tell"] = np.nan
+    assert audit.baseline(facts, ["tell", "none"])["score"].between(0, 1).all()
+
+
+def test_a_baseline_without_any_number():
+    with pytest.raises(ValueError, match="no values in none: give a column with some"):
+        audit.baseline(made_facts().assign(none=np.nan), ["none"])
+
+
+def test_a_baseline_of_too_few_patients():
+    with pytest.raises(ValueError, match=r"NORMAL has 4 patients outside test, .* need 5: give"):
+        audit.baseline(made_facts(4), ["tell"])
+
+
+def test_a_baseline_of_no_such_column():
+    with pytest.raises(ValueError, match="no column nose: give a table as audit"):
+        audit.baseline(made_facts(), ["tell", "nose"])
+
+
+# ------------------------------------------------------------------ the real data
+
+
+def test_real_data(real_data):
+    facts = audit.facts(index.from_class_folders(real_data / "chest_xray_originals"))
+    assert len(facts) == 177
+    truth = pd.read_csv(real_data / "originals.csv")
+    key = truth["split"] + "/" + truth["label"] + "/" + truth["file"]
+    here = facts["split"] + "/" + facts["class"] + "/" + facts["path"].map(lambda path: path.name)
+    truth = truth.set_index(key).loc[here]
+    for column in ("width", "height", "bytes", "mode"):
+        assert facts[column].tolist() == truth[column].tolist()
+    assert facts["quantization"].tolist() == truth["luminance_quantization_sum"].tolist()
+
+    found = audit.findings(facts).set_index("check")
+    severe = set(found.index[found["severity"] == "severe"])
+    assert severe == {
+        "shortcut: size",
+        "shortcut: shape",
+        "shortcut: bytes per pixel",
+        "shortcut: compression",
+        METADATA,
+    }
+    assert "Medians: train NORMAL 96, PNEUMONIA 75" in found["meaning"]["shortcut: compression"]
+    assert "NORMAL in train was acquired otherwise" in found["meaning"]["shift: compression"]
