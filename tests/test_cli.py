@@ -1,8 +1,11 @@
 """The command: what it prints, and with which exit status it ends."""
 
+import json
+import shutil
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from test_batch import notebook
 
@@ -45,6 +48,51 @@ def test_synthetic_with_chosen_traps(tmp_path, capsys):
     assert not list(folder.rglob(".DS_Store"))
 
 
+def test_audit_prints_the_worst_first_and_writes_a_page_and_json(tree, tmp_path, capsys):
+    shutil.copy(next(tree.glob("train/NORMAL/*")), tree / "test/PNEUMONIA/copy.jpeg")
+    out = tmp_path / "new" / "out"
+    assert cli.main(["audit", str(tree), "--out", str(out)]) == 1
+    printed = capsys.readouterr().out
+    assert printed.startswith("SEVERE")
+    assert f"{out / 'audit.html'}\n{out / 'audit.json'}\n" in printed
+    told = json.loads((out / "audit.json").read_text(encoding="utf-8"))
+    assert told["folder"] == "chest_xray" and told["verdict"] in printed
+    assert {"split": "val", "class": "NORMAL", "images": 2} in told["counts"]
+    assert set(told["findings"][0]) == {"check", "severity", "count", "meaning", "examples"}
+    page = (out / "audit.html").read_text(encoding="utf-8")
+    assert "copy.jpeg" in page and told["verdict"] in page
+    assert sorted(path.name for path in out.iterdir()) == ["audit.html", "audit.json"]
+
+
+@pytest.mark.parametrize(("severity", "status"), [("severe", 1), ("warning", 0)])
+def test_audit_exits_1_for_a_severe_finding_only(tree, capsys, monkeypatch, severity, status):
+    found = {"check": "copies", "severity": severity, "count": 1234, "meaning": "word " * 40}
+    found = pd.DataFrame([{**found, "examples": ["a.jpeg", "\x1b[2J.jpeg"]}])
+    monkeypatch.setattr("xraylib.data.audit.facts", lambda table: table)
+    monkeypatch.setattr("xraylib.data.audit.findings", lambda facts, seed: found)
+    monkeypatch.setenv("COLUMNS", "50")
+    assert cli.main(["audit", str(tree)]) == status
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"{severity.upper():<8} copies (1,234)"
+    assert max(map(len, lines[:-1])) <= 50
+    # A file's name must not clear the screen.
+    assert r"  e.g. a.jpeg, '\x1b[2J.jpeg'" in lines
+
+
+def test_audit_tells_a_wrong_folder_or_an_unwritable_one_before_the_work(
+    tree, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("xraylib.data.audit.facts", None)
+    assert cli.main(["audit", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("xraylib: ") and "nowhere" in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").touch()
+    assert cli.main(["audit", str(tree), "--out", str(tmp_path / "file")]) == 1
+    error = capsys.readouterr().err
+    assert "give another --out" in error and error.count("\n") == 1
+
+
 def test_ctrl_c_is_no_stack_trace(monkeypatch, capsys):
     def stop(asked):
         raise KeyboardInterrupt
@@ -54,7 +102,7 @@ def test_ctrl_c_is_no_stack_trace(monkeypatch, capsys):
     assert "stopped" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["unknown"], ["run", "-p", "ONE"]])
+@pytest.mark.parametrize("arguments", [[], ["unknown"], ["run", "-p", "ONE"], ["audit"]])
 def test_wrong_arguments_exit_2(arguments):
     with pytest.raises(SystemExit, match="2"):
         cli.main(arguments)

@@ -97,6 +97,70 @@ def test_gallery_needs_a_title_for_each_picture(count, titles):
         plots.gallery(np.zeros((count, 2, 2), np.uint8), titles)
 
 
+# ------------------------------------------------------------------ properties
+
+
+@pytest.fixture
+def facts():
+    return pd.DataFrame(
+        {
+            "split": ["train"] * 5 + ["test"] * 2,
+            "label": [0, 0, 0, 1, 1, 0, 1],
+            "aspect": [1.0, 1.2, 1.6, 1.5, 1.7, 1.1, np.nan],
+            "quality": np.nan,
+        }
+    )
+
+
+def test_properties_has_one_line_a_split_and_class_with_its_median(facts):
+    names = ("NORMAL", "PNEUMONIA")
+    figure = drawn(plots.properties(facts, ["aspect"], class_names=names))
+    (ax,) = figure.axes
+    assert ax.get_xlabel() == "width / height"
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "train NORMAL (3)",
+        "train PNEUMONIA (2)",
+        "test NORMAL (1)",
+        "test PNEUMONIA (1)",
+    ]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    # The last group has no value.
+    assert [line.get_xdata()[0] for line in ax.lines] == pytest.approx([1.2, 1.6, 1.1])
+    boxes = [(box.get_x(), box.get_width()) for box in ax.patches]
+    assert np.array(boxes) == pytest.approx(np.array([[1.1, 0.3], [1.55, 0.1], [1.1, 0]]))
+    (shown,) = figure.legends
+    assert [text.get_text() for text in shown.get_texts()] == ["median", "middle half"]
+
+
+def test_properties_tells_the_classes_apart_in_grey(facts):
+    (ax,) = plots.properties(facts, ["aspect"], class_names=("a", "b")).axes
+    assert [box.get_hatch() or "" for box in ax.patches] == ["", "///", ""]
+    circles, triangles, _ = (dots.get_paths()[0].vertices for dots in ax.collections)
+    assert len(circles) != len(triangles)
+
+
+def test_properties_bears_one_image_and_a_panel_without_values(facts):
+    figure = drawn(plots.properties(facts.head(1), ["aspect", "quality"], class_names=("a", "b")))
+    aspect, quality = figure.axes
+    assert len(aspect.lines) == 1
+    assert [text.get_text() for text in quality.texts] == ["no values"]
+
+
+def test_properties_draws_at_most_300_dots_a_group_and_always_the_same_ones():
+    facts = pd.DataFrame({"split": "all", "label": 1, "aspect": np.arange(5856.0)})
+    first, second = (plots.properties(facts, ["aspect"], class_names=("a", "b")) for _ in "ab")
+    dots = first.axes[0].collections[0].get_offsets()
+    assert dots.shape == (300, 2)
+    assert dots.tolist() == second.axes[0].collections[0].get_offsets().tolist()
+
+
+def test_properties_needs_images_and_columns(facts):
+    with pytest.raises(ValueError, match="0 images and 4 columns: give at least one of each"):
+        plots.properties(facts.head(0), class_names=("a", "b"))
+    with pytest.raises(ValueError, match="7 images and 0 columns"):
+        plots.properties(facts, [], class_names=("a", "b"))
+
+
 # ------------------------------------------------------------------ history
 
 

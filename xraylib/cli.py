@@ -1,10 +1,17 @@
 """The command `xraylib`: what the library does, from a shell."""
 
 import argparse
+import importlib.metadata
+import json
+import shutil
 import sys
+import tempfile
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from xraylib import batch, parameters
 
@@ -53,6 +60,23 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--traps", nargs="*", metavar="TRAP", help="default: all; give none for none")
     made.set_defaults(command=_synthetic)
 
+    audit = commands.add_parser(
+        "audit",
+        help="look for what is wrong with a data set: copies, leaks, shortcuts",
+        description="Looks for what is wrong with a data set of two classes: unreadable files, "
+        "copies, leaks between splits, and shortcuts past the anatomy.",
+        epilog="Exit status: 0 where nothing severe was found; 1 where something was, or where "
+        "the audit failed, which standard error then tells; 2 for wrong arguments.",
+    )
+    audit.add_argument(
+        "folder", type=Path, help="two folders of images, or train/ and test/ with two each"
+    )
+    audit.add_argument(
+        "--out", type=Path, metavar="DIR", help="write audit.json and audit.html there"
+    )
+    audit.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    audit.set_defaults(command=_audit)
+
     table = commands.add_parser("table", help="show the records in a folder, one line a run")
     table.add_argument("folder", type=Path)
     table.set_defaults(command=_table)
@@ -88,6 +112,25 @@ def _synthetic(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _audit(asked: argparse.Namespace) -> int:
+    from xraylib import report
+    from xraylib.data import audit, index
+
+    table = index.from_class_folders(asked.folder)
+    if asked.out:
+        _make_writable(asked.out)
+    facts = audit.facts(table)
+    findings = audit.findings(facts, seed=asked.seed).sort_values(
+        "severity", key=lambda column: column.map(list(report.MARKS).index), kind="stable"
+    )
+    _show_findings(findings)
+    print(f"{report.verdict(findings)}, in {len(facts):,} images; not a medical device")
+    if asked.out:
+        _write_audit(asked, facts=facts, findings=findings)
+        print(f"{asked.out / 'audit.html'}\n{asked.out / 'audit.json'}")
+    return int((findings["severity"] == "severe").any())
+
+
 def _table(asked: argparse.Namespace) -> int:
     _show(asked.folder)
     return 0
@@ -104,3 +147,60 @@ def _show(folder: Path | str) -> None:
     else:
         print(table.to_string(index=False))
         print("in brackets: 95 % interval over patients; one seed a row; not a medical device")
+
+
+def _make_writable(folder: Path) -> None:
+    """Makes a folder and tries to write there, before the work whose result it is for."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot write to the folder ({error.strerror}): give another --out. "
+            f"Received: {str(folder)!r}",
+        ) from None
+
+
+def _show_findings(findings: pd.DataFrame) -> None:
+    fill = textwrap.TextWrapper(
+        width=max(40, min(100, shutil.get_terminal_size().columns)),
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    ).fill
+    for row in findings.to_dict("records"):
+        print(f"{row['severity'].upper():<8} {row['check']} ({row['count']:,})")
+        print(fill(row["meaning"]))
+        if row["examples"]:
+            # What a terminal would obey or cannot show.
+            names = [name if name.isprintable() else ascii(name) for name in row["examples"]]
+            print(fill(f"e.g. {', '.join(names)}"))
+        print()
+
+
+def _write_audit(asked: argparse.Namespace, *, facts: pd.DataFrame, findings: pd.DataFrame) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from xraylib import plots, report
+
+    classes = facts.drop_duplicates("label").sort_values("label")["class"].tolist()
+    page = report.audit(
+        f"Audit of {asked.folder.resolve().name}",
+        findings=findings,
+        facts=facts,
+        drawn=plots.properties(facts, class_names=classes),
+    )
+    counts = facts.groupby(["split", "class"], sort=False).size().reset_index(name="images")
+    told = {
+        "xraylib": importlib.metadata.version("xraylib"),
+        "folder": asked.folder.resolve().name,
+        "seed": asked.seed,
+        "verdict": report.verdict(findings),
+        "counts": counts.to_dict("records"),
+        "findings": json.loads(findings.to_json(orient="records")),
+    }
+    report.write(asked.out / "audit.json", json.dumps(told, indent=1, allow_nan=False) + "\n")
+    report.write(asked.out / "audit.html", page)

@@ -52,6 +52,104 @@ def gallery(pixels: Sequence[np.ndarray], titles: Sequence[str], *, columns: int
     return figure
 
 
+_PROPERTIES: Final = {
+    "aspect": "width / height",
+    "megapixels": "megapixels",
+    "bytes": "bytes",
+    "bytes_per_pixel": "bytes per pixel",
+    "quality": "estimated JPEG quality",
+    "mean": "mean grey, 0 to 255",
+    "spread": "standard deviation of the greys",
+    "black_share": "share of black pixels",
+}
+
+
+def properties(
+    facts: pd.DataFrame,
+    columns: Sequence[str] = ("aspect", "megapixels", "bytes_per_pixel", "quality"),
+    *,
+    class_names: Sequence[str],
+) -> Figure:
+    """What the files themselves tell of their class, without a look at the anatomy.
+
+    Args:
+        facts: One row an image, with split, label and the columns, NaN where there is no value.
+        columns: Of numbers, one panel each.
+        class_names: Of the labels 0 and 1.
+
+    Returns:
+        The figure: one line a split and class, with the median, the middle half of the images as
+        a box, and at most 300 of them, drawn at random, as dots; triangles are label 1.
+
+    Raises:
+        ValueError: There are no images or no columns.
+    """
+    if not len(facts) or not len(columns):
+        raise ValueError(
+            f"{len(facts)} images and {len(columns)} columns: give at least one of each"
+        )
+    rng = np.random.default_rng(0)
+    groups = [
+        (f"{split} {name}", label, rows)
+        for split in facts["split"].unique()
+        for label, name in enumerate(class_names)
+        if len(rows := facts[(facts["split"] == split) & (facts["label"] == label)])
+    ]
+    across = min(2, len(columns))
+    down = -(-len(columns) // across)
+    figure, axes = plt.subplots(
+        down,
+        across,
+        figsize=(1.3 + 3.9 * across, 0.4 + down * (0.7 + 0.36 * len(groups))),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for ax in axes.flat[len(columns) :]:
+        ax.axis("off")
+    for ax, column in zip(axes.flat, columns, strict=False):
+        ax.use_sticky_edges = False  # a box may end where the values do, and is still to be seen
+        for at, (_, label, rows) in enumerate(groups):
+            values = rows[column].dropna().to_numpy(dtype=float)
+            if not len(values):
+                continue
+            low, median, high = np.percentile(values, [25, 50, 75])
+            dots = rng.choice(values, min(len(values), 300), replace=False)
+            ax.scatter(
+                dots,
+                at + rng.uniform(-0.3, 0.3, len(dots)),
+                s=9,
+                marker="o^"[label],
+                color=CLASS_COLOURS[label],
+                alpha=0.45,
+                linewidths=0,
+            )
+            ax.barh(
+                at,
+                high - low,
+                left=low,
+                height=0.66,
+                facecolor="none",
+                edgecolor="0.25",
+                hatch=["", "///"][label],
+                label="middle half",
+            )
+            ax.plot([median, median], [at - 0.4, at + 0.4], color="black", lw=2.5, label="median")
+        if not ax.lines:
+            ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", va="center")
+            ax.set_xticks([])
+        ax.set_xlabel(_PROPERTIES.get(column, column.replace("_", " ")))
+    axes[0, 0].set_yticks(range(len(groups)), [f"{n} ({len(rows):,})" for n, _, rows in groups])
+    axes[0, 0].set_ylim(len(groups) - 0.4, -0.6)
+    shown = {
+        name: handle
+        for ax in axes.flat
+        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(shown.values(), shown.keys(), loc="outside upper right", ncols=2, fontsize=8)
+    return figure
+
+
 def history(table: pd.DataFrame) -> Figure:
     """Loss and AUC over the epochs, train solid and validation dashed, the best epoch marked.
 
@@ -107,6 +205,54 @@ def scores(predictions: pd.DataFrame, *, class_names: Sequence[str], threshold: 
         ax.axvline(threshold, color="black", linestyle=":", label=f"threshold {threshold:.2f}")
         ax.set(title=split, xlabel="score", ylabel="density")
         ax.legend(fontsize=8)
+    return figure
+
+
+def cues(effects: pd.DataFrame, *, class_names: Sequence[str]) -> Figure:
+    """What moves a network's logit that says nothing of the lungs, the strongest cue on top.
+
+    Args:
+        effects: As `interventions.effects` returns it.
+        class_names: Of the labels 0 and 1.
+
+    Returns:
+        The figure: one line an intervention, one mark a class, with 95 % intervals.
+    """
+    moved = effects[effects["measure"].str.startswith("logit")]
+    strength = moved["value"].abs().groupby(moved["cue"]).max().sort_values(ascending=False)
+    lines = moved.drop_duplicates("intervention")[["cue", "intervention"]]
+    lines = lines.sort_values("cue", key=lambda names: names.map(strength.rank(ascending=False)))
+    height = 1.0 + 0.27 * len(lines) + 0.15 * len(strength)
+    figure, ax = plt.subplots(figsize=(8, height), layout="constrained")
+    cue_of = lines.set_index("intervention")["cue"]
+    # A gap before each new cue.
+    places = np.arange(len(lines)) + 0.5 * (lines["cue"].ne(lines["cue"].shift()).cumsum() - 1)
+    at = dict(zip(lines["intervention"], places, strict=True))
+    for label, (name, marker, shift) in enumerate(
+        zip(class_names, "os", (-0.15, 0.15), strict=True)
+    ):
+        rows = moved[moved["measure"] == f"logit, class {label}"]
+        ax.errorbar(
+            rows["value"],
+            [at[each] + shift for each in rows["intervention"]],
+            xerr=[
+                np.clip(rows["value"] - rows["low"], 0, None),
+                np.clip(rows["high"] - rows["value"], 0, None),
+            ],
+            fmt=marker,
+            markersize=5,
+            color=CLASS_COLOURS[label],
+            mfc="white" if label == 0 else CLASS_COLOURS[label],
+            capsize=2,
+            label=name,
+        )
+    ax.axvline(0, color="0.6", linewidth=0.8)
+    ax.set_yticks(list(at.values()), [f"{cue_of[each]}: {each}" for each in at])
+    ax.invert_yaxis()
+    ax.set_xlabel(
+        "mean change of the logit of the same image, in standard deviations of all logits"
+    )
+    figure.legend(loc="outside upper right", ncols=2, fontsize=8)
     return figure
 
 
