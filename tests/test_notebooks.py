@@ -19,6 +19,8 @@ from xraylib.data import synthetic
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 STEPS = [path for path in NOTEBOOKS if path.stem[:2] in ("01", "02", "03", "04")]
+PARAMETERS = sorted((ROOT / "notebooks/parameters").glob("*.yaml"))
+BASELINES = ["00_file_metadata", "00_pixel_statistics"]
 TINY = {"IMAGE_SIZE": 32, "BATCH_SIZE": 16, "EPOCHS": 1, "LIMIT": 8}
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -71,7 +73,7 @@ def test_shares_its_parameters_with_the_others(path):
     assert names == shared + extra
 
 
-@pytest.mark.parametrize("first, second", itertools.pairwise(STEPS))
+@pytest.mark.parametrize("first, second", list(itertools.pairwise(STEPS)))
 def test_two_steps_differ_only_in_what_the_step_changes(first, second):
     changed = [
         line[2:].strip()
@@ -83,7 +85,7 @@ def test_two_steps_differ_only_in_what_the_step_changes(first, second):
     assert all(re.match(allowed, line) for line in changed), changed
 
 
-@pytest.mark.parametrize("path", (ROOT / "notebooks/parameters").glob("*.yaml"), ids=str)
+@pytest.mark.parametrize("path", PARAMETERS, ids=lambda path: path.stem)
 def test_a_file_of_parameters_names_only_what_every_notebook_knows(path):
     names = set(yaml.safe_load(path.read_text(encoding="utf-8")))
     assert all(names <= set(batch.known_parameters(notebook)) for notebook in NOTEBOOKS)
@@ -105,10 +107,12 @@ def test_every_notebook_runs(executed):
 def test_every_step_leaves_its_record(executed):
     out, _ = executed
     table = records.table(out)
-    assert table["step"].tolist() == [path.stem for path in STEPS]
-    assert table["network"].tolist() == ["basic_cnn", "tuned_cnn", "vgg19", "resnet50"]
+    assert table["step"].tolist() == [*BASELINES, *(path.stem for path in STEPS)]
+    networks = ["basic_cnn", "tuned_cnn", "vgg19", "resnet50"]
+    assert table["network"].fillna("none").tolist() == ["none", "none", *networks]
     assert table["fingerprint"].nunique() == 1
-    for record in records.read(out):
+    for record in records.read(out)[len(BASELINES) :]:
+        assert {row["cue"] for row in record["interventions"]} >= {"shape", "compression"}
         assert record["parameters"]["IMAGE_SIZE"] == TINY["IMAGE_SIZE"]
         predictions = records.predictions(record)
         # Two splits of two classes, LIMIT images each where there are so many.
@@ -122,6 +126,17 @@ def test_the_comparison_shows_every_step(executed):
     out, _ = executed
     text = json.dumps(nbformat.read(out / "05_comparison.ipynb", as_version=4))
     assert all(f"{path.stem}, 32 px, seed 0" in text for path in STEPS)
+    assert all(f"{name}, seed 0" in text for name in BASELINES)
+
+
+def test_the_baselines_saw_the_same_images_as_the_networks(executed):
+    out, _ = executed
+    baseline, *_, network = records.read(out)
+    paths = [
+        set(records.predictions(each).query("split == 'test'")["path"])
+        for each in (baseline, network)
+    ]
+    assert paths[0] == paths[1]
 
 
 def test_plain_papermill_runs_from_another_folder_with_the_readmes_command(made, tmp_path):

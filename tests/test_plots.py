@@ -276,3 +276,24 @@ def test_architecture_draws_one_box_a_layer_and_names_the_blocks():
     assert boxes[0].get_width() < boxes[2].get_width() < boxes[4].get_width()
     right = [box.get_x() + box.get_width() for box in boxes]
     assert all(end < box.get_x() for end, box in zip(right[:-1], boxes[1:], strict=True))
+
+
+def test_cues_has_one_line_an_intervention_the_strongest_cue_first():
+    rows = [
+        ("exposure", "gamma", "logit, class 0", 0.2),
+        ("exposure", "gamma", "logit, class 1", 0.1),
+        ("shape", "wider", "logit, class 0", 0.1),
+        ("shape", "wider", "logit, class 1", -0.6),
+        ("shape", "taller", "logit, class 0", 0.0),
+        ("shape", "taller", "logit, class 1", 0.3),
+        ("shape", "taller", "AUC", -0.9),
+    ]
+    effects = pd.DataFrame(rows, columns=["cue", "intervention", "measure", "value"])
+    effects = effects.assign(low=effects["value"] - 0.05, high=effects["value"] + 0.05)
+    figure = plots.cues(effects, class_names=("NORMAL", "PNEUMONIA"))
+    (ax,) = figure.axes
+    said = [text.get_text() for text in ax.get_yticklabels()]
+    assert said == ["shape: wider", "shape: taller", "exposure: gamma"]
+    assert ax.yaxis.get_inverted()
+    marks = [container.lines[0].get_xdata().tolist() for container in ax.containers]
+    assert marks == [[0.2, 0.1, 0.0], [0.1, -0.6, 0.3]]

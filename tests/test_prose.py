@@ -1,7 +1,17 @@
 import pandas as pd
 import pytest
 
-from xraylib.prose import found, interval, short, wide
+from xraylib.prose import (
+    found,
+    found_in_baseline,
+    found_in_cues,
+    found_in_files,
+    interval,
+    progression,
+    protocol,
+    short,
+    wide,
+)
 
 
 def summary(*, validation=(0.9, 0.85, 0.95), test=(0.75, 0.7, 0.8), threshold=0.31):
@@ -31,7 +41,14 @@ HISTORY = pd.DataFrame(
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.934, ".934"), (0.9996, "1.000"), (0.0004, ".000"), (1, "1.000"), (-0.25, "-0.250")],
+    [
+        (0.934, ".934"),
+        (0.9996, "1.000"),
+        (0.0004, ".000"),
+        (1, "1.000"),
+        (-0.25, "-.250"),
+        (-0.0001, ".000"),
+    ],
 )
 def test_short(value, text):
     assert short(value) == text
@@ -86,3 +103,54 @@ def test_found_says_the_numbers_of_the_run():
 )
 def test_found_compares_test_with_validation(test, change, overlap):
     assert f": {change}, and the two intervals {overlap}." in found(summary(test=test), HISTORY)
+
+
+def test_cues_are_told_from_the_strongest():
+    cues = pd.DataFrame(
+        {
+            "intervention": ["10 % narrower", "gamma .8"],
+            "value": [0.5, 0.25],
+            "low": [0.375, 0.125],
+            "high": [0.625, 0.5],
+        },
+        index=["shape", "exposure"],
+    )
+    said = found_in_cues(cues)
+    assert "**shape** moves this network most: 10 % narrower by .500 [.375, .625]" in said
+    assert "Then exposure (gamma .8 by .250 [.125, .500])." in said
+
+
+def test_findings_are_counted_and_named():
+    findings = pd.DataFrame(
+        {"check": ["a", "b", "c"], "severity": ["fine", "severe", "severe"], "meaning": "m"}
+    )
+    assert (
+        found_in_files(findings) == "Of 3 checks of the files, severe: 2 (b, c); a warning: none."
+    )
+
+
+def test_the_baseline_says_its_two_numbers():
+    said = found_in_baseline(summary())
+    assert "AUC of .900 [.850, .950] within `train`" in said
+    assert "of .750 [.700, .800] on `test`" in said
+
+
+def test_progression_bears_what_has_no_epochs_beside_what_has():
+    names = ["validation AUC", "test AUC", "test accuracy", "test sensitivity", "test specificity"]
+    numbers = {f"{name}{end}": 0.5 for name in names for end in ("", " low", " high")}
+    table = pd.DataFrame(
+        [
+            {"step": "00", "seed": 0, "epochs": None, "best_epoch": None, **numbers},
+            {"step": "01", "seed": 0, "epochs": 4, "best_epoch": 3, "image_size": 64, **numbers},
+        ]
+    )
+    shown = progression(table)
+    assert shown["px"].tolist() == ["-", "64"]
+    assert shown["epochs"].tolist() == ["-", "3 of 4"]
+
+
+def test_the_protocol_of_what_is_no_network():
+    record = {"network": None, "counts": [{"split": "validation", "images": 1200}]}
+    record["counts"].append({"split": "test", "images": 624})
+    said = protocol(record)
+    assert "cross-validation by patient over 1,200 images, test the same 624 images" in said

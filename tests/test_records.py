@@ -279,6 +279,26 @@ def test_history_and_model_can_be_read_back(tmp_path, results):
     np.testing.assert_array_equal(kernel, results["model"].get_layer("score").kernel)
 
 
+def test_what_is_no_network_has_no_epochs(tmp_path, results):
+    results |= {"model": None, "history": None}
+    path = begin(tmp_path, step="00_file_metadata").finish(**results)
+    assert names(path.parent) == ["predictions.csv", "record.json"]
+    (record,) = records.read(tmp_path)
+    assert [record[name] for name in ("network", "weights", "precision", "epochs")] == [None] * 4
+    assert record["metrics"][2]["value"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"IMAGE_SIZE": 224, "SEED": 3}, "00_step, 224 px, seed 3"),
+        ({"SEED": 3}, "00_step, seed 3"),
+    ],
+)
+def test_the_name_of_a_run(given, name):
+    assert records.name({"step": "00_step", "parameters": given}) == name
+
+
 def test_bfloat16_is_told(tmp_path, results):
     inputs = keras.Input((2,))
     outputs = keras.layers.Dense(1, dtype="mixed_bfloat16")(inputs)

@@ -64,11 +64,11 @@ def metrics(
     weights = np.ones(len(labels)) if weights is None else _checked_weights(weights)
     if len(weights) != len(labels):
         raise ValueError(f"{len(weights)} weights for {len(labels)} labels: give one each")
-    value = _weighted_metrics(labels, scores, threshold, weights[np.newaxis])[0]
+    value = weighted_metrics(labels, scores, threshold, weights[np.newaxis])[0]
     low = high = np.full(len(METRICS), np.nan)
     if resamples:
-        drawn = _weighted_metrics(
-            labels, scores, threshold, weights * _patient_weights(patients, resamples, seed)
+        drawn = weighted_metrics(
+            labels, scores, threshold, weights * patient_weights(patients, resamples, seed)
         )
         tail = 100 * (1 - confidence) / 2
         defined = ~np.isnan(drawn).all(axis=0)
@@ -236,18 +236,37 @@ def _checked(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nda
     return labels.astype(int), scores
 
 
-def _patient_weights(patients: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """How often each image is in each resample, (resamples, n)."""
+def patient_weights(patients: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Draws patients with replacement, with all their images.
+
+    Args:
+        patients: Whose image each is, (n,) of anything that can be compared.
+        resamples: How many draws.
+        seed: Of the drawing.
+
+    Returns:
+        How often each image is in each resample, float (resamples, n).
+    """
     codes = pd.factorize(np.asarray(patients))[0]
     count = codes.max() + 1
     draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
     return draws[:, codes].astype(float)
 
 
-def _weighted_metrics(
+def weighted_metrics(
     labels: np.ndarray, scores: np.ndarray, threshold: float, weights: np.ndarray
 ) -> np.ndarray:
-    """All METRICS for each row of weights, (rows, n) -> (rows, metrics)."""
+    """All metrics for many weightings of the same images at once.
+
+    Args:
+        labels: 0 or 1, int (n,).
+        scores: Of class 1, in [0, 1], (n,).
+        threshold: A score of at least this is called class 1.
+        weights: Of each image, 0 or more, (rows, n).
+
+    Returns:
+        (rows, metrics), in the order of `METRICS`; NaN where one is not defined.
+    """
     positive, called = labels == 1, scores >= threshold
     right = (positive == called).astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):

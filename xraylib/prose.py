@@ -70,15 +70,38 @@ def found(summary: pd.DataFrame, history: pd.DataFrame) -> str:
     )
 
 
+def found_in_cues(cues: pd.DataFrame) -> str:
+    """What moved a network's score, as sentences in Markdown.
+
+    Args:
+        cues: As `interventions.cues` returns it.
+
+    Returns:
+        One paragraph.
+    """
+
+    def said(cue: str) -> str:
+        row = cues.loc[cue]
+        return f"{row['intervention']} by {interval(*row[['value', 'low', 'high']])}"
+
+    first, *others = cues.index
+    weaker = ", ".join(f"{cue} ({said(cue)})" for cue in others)
+    return (
+        f"Of what says nothing of the lungs, **{first}** moves this network most: {said(first)} "
+        f"standard deviations of its logits in the class that it moves more. Then {weaker}. "
+        "The images are the same but for that, so it is what the network reads, not what it might."
+    )
+
+
 def interval(value: float, low: float, high: float) -> str:
     """A number with its interval, as `.934 [.912, .953]`."""
     return f"{short(value)} [{short(low)}, {short(high)}]"
 
 
 def short(value: float, digits: int = 3) -> str:
-    """A share without its leading zero: `.934` for 0.934."""
-    text = f"{value:.{digits}f}"
-    return text[1:] if text.startswith("0.") else text
+    """A number without the zero before its point: `.934` for 0.934, `-.012` for -0.012."""
+    text = f"{value:z.{digits}f}"  # z: no minus before a zero
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
 def progression(table: pd.DataFrame) -> pd.DataFrame:
@@ -89,7 +112,8 @@ def progression(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The columns step, px, epochs (the best of how many), seed, validation AUC, and on test AUC,
-        accuracy, sensitivity and specificity, all at .5 and with their intervals.
+        accuracy, sensitivity and specificity, all at .5 and with their intervals. What has no
+        pixels or no epochs, as a baseline, shows a dash.
     """
 
     def shown(row: pd.Series, name: str) -> str:
@@ -100,8 +124,10 @@ def progression(table: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 "step": row["step"],
-                "px": row.get("image_size"),
-                "epochs": f"{row['best_epoch']} of {row['epochs']}",
+                "px": _whole(row.get("image_size")),
+                "epochs": " of ".join(_whole(row[name]) for name in ("best_epoch", "epochs"))
+                if pd.notna(row["epochs"])
+                else "-",
                 "seed": row.get("seed"),
                 "validation AUC": shown(row, "validation AUC"),
                 "test AUC": shown(row, "test AUC"),
@@ -111,6 +137,11 @@ def progression(table: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _whole(number: float | None) -> str:
+    """A count, which beside missing ones Pandas makes a float."""
+    return "-" if number is None or pd.isna(number) else str(int(number))
 
 
 def found_in_data(table: pd.DataFrame) -> str:
@@ -134,6 +165,48 @@ def found_in_data(table: pd.DataFrame) -> str:
         "that is the accuracy of always saying PNEUMONIA. "
         f"{int((sizes > 1).sum()):,} of the {len(sizes):,} patients in train have several images, "
         f"up to {int(sizes.max())}; {crossing}."
+    )
+
+
+def found_in_files(findings: pd.DataFrame) -> str:
+    """What the audit found, in a sentence of Markdown.
+
+    Args:
+        findings: As `audit.findings` returns it.
+
+    Returns:
+        The names of the checks that came out severe, and of those that came out as a warning.
+    """
+
+    def named(severity: str) -> str:
+        checks = findings.loc[findings["severity"] == severity, "check"]
+        return f"{len(checks)} ({', '.join(checks)})" if len(checks) else "none"
+
+    return (
+        f"Of {len(findings)} checks of the files, severe: {named('severe')}; "
+        f"a warning: {named('warning')}."
+    )
+
+
+def found_in_baseline(summary: pd.DataFrame) -> str:
+    """What a model that never saw a picture reached, as a sentence in Markdown.
+
+    Args:
+        summary: As `evaluation.summary` returns it, of `audit.baseline`'s predictions.
+
+    Returns:
+        Two sentences.
+    """
+    auc = summary[(summary["metric"] == "AUC") & (summary["rule"] == "0.5")].set_index("split")
+    validation, test = (
+        interval(*auc.loc[split, ["value", "low", "high"]]) for split in ("validation", "test")
+    )
+    return (
+        f"A model that never saw a picture, only the file's size, shape and compression, has an "
+        f"AUC of {validation} within `train`, on children that it does not know, and of {test} on "
+        "`test`. That is what a validation cut from `train` can be worth: a network has to do "
+        "better than the first of these numbers before it has shown that it looks at lungs, and "
+        "to keep it up on the second."
     )
 
 
@@ -172,6 +245,12 @@ def protocol(record: dict[str, Any]) -> str:
         The sentence, the same for runs of one protocol.
     """
     counts = pd.DataFrame(record["counts"]).groupby("split")["images"].sum()
+    if record.get("network") is None:
+        return (
+            f"Rows without px are no networks but boosted trees on a few numbers of each file: "
+            f"validation is a cross-validation by patient over {counts['validation']:,} images, "
+            f"test the same {counts['test']:,} images."
+        )
     return (
         f"{counts['train']:,} images to train on, {counts['validation']:,} of other patients to "
         f"choose the epoch and the second threshold, {counts['test']:,} test images read once at "

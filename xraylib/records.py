@@ -85,8 +85,8 @@ class Run:
     def finish(
         self,
         *,
-        model: "keras.Model",
-        history: pd.DataFrame,
+        model: "keras.Model | None",
+        history: pd.DataFrame | None,
         predictions: pd.DataFrame,
         metrics: pd.DataFrame,
         **more: Any,
@@ -94,8 +94,8 @@ class Run:
         """Writes everything, the record last, and removes the checkpoint.
 
         Args:
-            model: The trained network.
-            history: As `training.fit` returns it.
+            model: The trained network; None for what is no network, such as `audit.baseline`.
+            history: As `training.fit` returns it; None for what has no epochs.
             predictions: One row an image of validation and test, with `PREDICTION_COLUMNS`; other
                 columns are left out. The paths are stored from the data's folder on.
             metrics: As `evaluation.summary` returns it.
@@ -116,30 +116,26 @@ class Run:
         stored["patient"] = [
             str(patient).removeprefix(f"{top.as_posix()}/") for patient in stored["patient"]
         ]
-        validation = history[history["split"] == "validation"]
-        best = validation.sort_values(["auc", "loss"], ascending=[False, True], kind="stable")
         record = {
             "step": self.step,
             "parameters": self.parameters,
             "seed": self.parameters.get("SEED"),
             "fingerprint": self.fingerprint,
-            "network": model.name,
-            "weights": model.count_params(),
-            "precision": _precision(model),
-            "epochs": int(history["epoch"].max()),
-            "best_epoch": int(best["epoch"].iloc[0]),
-            "training_seconds": round(float(history["seconds"].sum()), 1),
+            **_about_model(model),
+            **_about_training(history),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "device": device(),
             "versions": versions(),
             **more,
             "metrics": json.loads(metrics.to_json(orient="records", double_precision=6)),
         }
-        # Keras looks at the ending of the name, which therefore stays.
-        model.save(self.folder / ".writing.keras")
-        (self.folder / ".writing.keras").replace(self.folder / "model.keras")
+        if model is not None:
+            # Keras looks at the ending of the name, which therefore stays.
+            model.save(self.folder / ".writing.keras")
+            (self.folder / ".writing.keras").replace(self.folder / "model.keras")
         _write(self.folder / "predictions.csv", stored.to_csv(index=False, float_format="%.6g"))
-        _write(self.folder / "history.csv", history.to_csv(index=False, float_format="%.6g"))
+        if history is not None:
+            _write(self.folder / "history.csv", history.to_csv(index=False, float_format="%.6g"))
         path = self.folder / "record.json"
         _write(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
         shutil.rmtree(self.checkpoint, ignore_errors=True)
@@ -241,7 +237,8 @@ def metrics(folder: Path | str) -> pd.DataFrame:
 def name(record: dict[str, Any]) -> str:
     """What a run is called in a figure, e.g. `"03_vgg19, 224 px, seed 0"`."""
     given = record["parameters"]
-    return f"{record['step']}, {given.get('IMAGE_SIZE')} px, seed {given.get('SEED')}"
+    size = f", {given['IMAGE_SIZE']} px" if "IMAGE_SIZE" in given else ""
+    return f"{record['step']}{size}, seed {given.get('SEED')}"
 
 
 def predictions(record: dict[str, Any]) -> pd.DataFrame:
@@ -302,9 +299,24 @@ def _check_predictions(predictions: pd.DataFrame) -> None:
         raise ValueError(f"{int(predictions['score'].isna().sum())} predictions have no score")
 
 
-def _precision(model: "keras.Model") -> str:
+def _about_model(model: "keras.Model | None") -> dict[str, Any]:
+    if model is None:
+        return {"network": None, "weights": None, "precision": None}
     computed = {layer.compute_dtype for layer in model.layers}
-    return "bfloat16" if "bfloat16" in computed else "float32"
+    precision = "bfloat16" if "bfloat16" in computed else "float32"
+    return {"network": model.name, "weights": model.count_params(), "precision": precision}
+
+
+def _about_training(history: pd.DataFrame | None) -> dict[str, Any]:
+    if history is None:
+        return {"epochs": None, "best_epoch": None, "training_seconds": None}
+    validation = history[history["split"] == "validation"]
+    best = validation.sort_values(["auc", "loss"], ascending=[False, True], kind="stable")
+    return {
+        "epochs": int(history["epoch"].max()),
+        "best_epoch": int(best["epoch"].iloc[0]),
+        "training_seconds": round(float(history["seconds"].sum()), 1),
+    }
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,0 +1,161 @@
+"""What each countermeasure does to a network that could cheat: plain, matched and test AUC, cues.
+
+One small network (`basic_cnn`) is trained again and again on the same radiographs, each time with
+one countermeasure. Every row is written as it comes; started again, what is there is not done
+again. `make experiments`, or for one of them
+
+    python experiments/countermeasures.py synthetic
+    python experiments/countermeasures.py real --data FOLDER
+
+where FOLDER holds chest_xray_224, chest_xray_320 and chest_xray_originals. Test is scored after
+each training and chooses nothing.
+"""
+
+import argparse
+import contextlib
+import io
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from xraylib import evaluation, interventions, models, training
+from xraylib.data import audit, augmentation, index, loading, sources, synthetic
+
+RESULTS = Path(__file__).resolve().parents[1] / "assets" / "results" / "shortcuts"
+
+# What is given to the loader (first) and to the training batches (second).
+COUNTERMEASURES: dict[str, tuple[dict[str, Any], augmentation.Augmentation | None]] = {
+    "none": ({}, None),
+    "crop": ({"fit": "crop"}, None),
+    "pad": ({"fit": "pad"}, None),
+    "antialiased": ({"resize": "area"}, None),
+    "saved at quality 75": ({"quality": 75}, None),
+    "random scaling": ({}, augmentation.GEOMETRIC),
+    "random tone and texture": ({}, augmentation.PHOTOMETRIC),
+    "both random": ({}, augmentation.ALL),
+}
+# The traps that a network could read, and the column that a matched validation takes for each.
+MATCHED_FOR = {
+    "no trap": "aspect",
+    "compression": "bytes_per_pixel",
+    "shape": "aspect",
+    "sharpness": "ring_7",
+    "exposure": "mean",
+    "all traps": "aspect",
+}
+
+
+def study(
+    table: pd.DataFrame,
+    about: dict[str, Any],
+    *,
+    countermeasure: str,
+    matched_for: str,
+    image_size: int,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    images: int = 0,
+    sizes: pd.DataFrame | None = None,
+) -> list[dict[str, Any]]:
+    """Trains once; one row a metric and one a cue, in long form."""
+    how, augment = COUNTERMEASURES[countermeasure]
+    decoded = loading.decode(table, image_size=image_size, **how)
+    model = models.basic_cnn(image_size, seed=seed)
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        history = training.fit(
+            model,
+            decoded.batches(
+                "train", batch_size=batch_size, shuffle=True, seed=seed, augment=augment
+            ),
+            decoded.batches("validation", batch_size=batch_size),
+            epochs=epochs,
+            learning_rate=1e-3,
+            folder=folder,
+        )
+    predictions = decoded.predictions(model, batch_size=batch_size)
+    validation = predictions[predictions["split"] == "validation"]
+    shared = about | {"countermeasure": countermeasure, "seed": seed, "px": image_size}
+    shared |= {"epochs": int(history["epoch"].max())}
+    rows = []
+
+    def add(measured: str, part: pd.DataFrame, **weights: Any) -> None:
+        numbers = evaluation.metrics(
+            part["label"].to_numpy(),
+            part["score"].to_numpy(),
+            patients=part["patient"].to_numpy(),
+            **weights,
+        )
+        for row in numbers[numbers["metric"].isin(("AUC", "specificity"))].to_dict("records"):
+            rows.append(shared | {"on": measured, "images": len(part), **row})
+
+    add("validation", validation)
+    facts = (sizes if sizes is not None else audit.facts(validation)).set_index("path")
+    values = facts.loc[validation["path"], matched_for].to_numpy()
+    try:
+        weights = evaluation.matched_weights(validation["label"].to_numpy(), values)
+    except ValueError:
+        weights = None  # classes that do not overlap cannot be matched: no row says so
+    if weights is not None:
+        add(f"validation matched for {matched_for}", validation, weights=weights)
+        rows[-1]["images"] = rows[-2]["images"] = round(evaluation.effective_size(weights))
+    if (predictions["split"] == "test").any():
+        add("test", predictions[predictions["split"] == "test"])
+    scored = interventions.rescore(model, validation, images=images, seed=seed, **how)
+    for cue, row in interventions.cues(interventions.effects(scored)).iterrows():
+        row = row[["value", "low", "high"]]
+        rows.append(shared | {"on": "validation", "metric": f"leans on {cue}", **row})
+    return rows
+
+
+def run(path: Path, jobs: list[tuple[dict[str, Any], Any]]) -> None:
+    """Does the jobs that `path` does not hold yet, each a description and a function of rows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done = pd.read_csv(path) if path.exists() else pd.DataFrame()
+    for number, (about, job) in enumerate(jobs):
+        wanted = [str(value) for value in about.values()]
+        if len(done) and (done[list(about)].astype(str) == wanted).all(axis=1).any():
+            continue
+        done = pd.concat([done, pd.DataFrame(job())], ignore_index=True)
+        done.to_csv(path, index=False, float_format="%.4g")
+        print(f"{number + 1}/{len(jobs)}", *about.values(), flush=True)
+
+
+def on_synthetic(seeds: list[int]) -> None:
+    """Each trap alone, all of them and none, with every countermeasure."""
+    jobs = []
+    for seed in seeds:
+        for name, column in MATCHED_FOR.items():
+            for countermeasure in COUNTERMEASURES:
+
+                def job(name=name, column=column, countermeasure=countermeasure, seed=seed):
+                    traps = {"no trap": (), "all traps": synthetic.TRAPS}.get(name, (name,))
+                    place = sources.cache_folder() / "experiments" / f"{name}-{seed}"
+                    tree = sources.locate(synthetic.make_tree(place, seed=seed, traps=traps))
+                    table = index.hold_out_validation(index.from_tree(tree), seed=seed)
+                    return study(
+                        table,
+                        {"traps": name},
+                        countermeasure=countermeasure,
+                        matched_for=column,
+                        image_size=64,
+                        epochs=8,
+                        batch_size=32,
+                        seed=seed,
+                    )
+
+                about = {"traps": name, "countermeasure": countermeasure, "seed": seed}
+                jobs.append((about, job))
+    run(RESULTS / "synthetic.csv", jobs)
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["synthetic", "real"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    asked = parser.parse_args()
+    on_synthetic(asked.seeds)
