@@ -7,10 +7,10 @@ BIN := .venv/bin
 READY := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab check bench readme assets clean
+.PHONY: help run test lab check bench experiments readme assets clean
 
 help:  ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 run: $(READY)  ## run the notebook series on quick settings, into runs/quick
 	$(BIN)/xraylib run --parameters notebooks/parameters/quick.yaml --out runs/quick
@@ -26,8 +26,12 @@ check: $(READY)  ## check format, lint and types
 		echo "$$tool"; $(BIN)/$$tool || bad=1; done; \
 	test $$bad = 0 || echo "To fix: $(BIN)/ruff format . && $(BIN)/ruff check --fix ."; exit $$bad
 
-bench: $(READY)  ## measure the loading speed
+bench: $(READY)  ## measure the speed of loading and of the search for near copies
 	$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/near_copies.py
+
+experiments: $(READY)  ## try every countermeasure again on made radiographs: an hour
+	$(BIN)/python experiments/countermeasures.py synthetic
 
 readme: $(READY)  ## write the computed parts of README.md again
 	$(BIN)/python assets/build.py readme

@@ -7,13 +7,13 @@ import argparse
 from pathlib import Path
 
 import matplotlib
+import pandas as pd
 
 matplotlib.use("Agg")
 
 ASSETS = Path(__file__).resolve().parent
 RESULTS = ASSETS / "results"
 README = ASSETS.parent / "README.md"
-BEGIN, END = "<!-- results: written by `make readme` -->", "<!-- end of results -->"
 
 
 def figures() -> None:
@@ -43,18 +43,29 @@ def readme() -> None:
     """Writes the table of the accepted runs between the two marks in README.md."""
     from xraylib import prose, records
 
-    table = prose.progression(records.table(RESULTS))
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    lines += ["| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)]
+    lines = _markdown(prose.progression(records.table(RESULTS)))
     found = records.read(RESULTS)
     lines += ["", *sorted({prose.protocol(record) for record in found})]
-    text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, mark, after = rest.partition(END)
+    text = _filled(README.read_text(encoding="utf-8"), "results", "\n".join(lines))
+    for name in ("synthetic", "real"):
+        tried = prose.countermeasures(pd.read_csv(RESULTS / "shortcuts" / f"{name}.csv"))
+        text = _filled(text, f"countermeasures, {name}", "\n".join(_markdown(tried)))
+    README.write_text(text, encoding="utf-8")
+
+
+def _markdown(table: pd.DataFrame) -> list[str]:
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    return lines + ["| " + " | ".join(map(str, r)) + " |" for r in table.itertuples(index=False)]
+
+
+def _filled(text: str, name: str, lines: str) -> str:
+    """The text with these lines between the marks of this name."""
+    begin, end = f"<!-- {name}: written by `make readme` -->", f"<!-- end of {name} -->"
+    before, _, rest = text.partition(begin)
+    _, mark, after = rest.partition(end)
     if not mark:
-        raise SystemExit(f"README.md must hold the two lines {BEGIN} and {END}")
-    table_text = "\n".join(lines)
-    README.write_text(f"{before}{BEGIN}\n{table_text}\n{END}{after}", encoding="utf-8")
+        raise SystemExit(f"README.md must hold the two lines {begin} and {end}")
+    return f"{before}{begin}\n{lines}\n{end}{after}"
 
 
 if __name__ == "__main__":

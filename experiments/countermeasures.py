@@ -14,11 +14,13 @@ each training and chooses nothing.
 import argparse
 import contextlib
 import io
+import os
 import tempfile
-import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
 import pandas as pd
 
 from xraylib import evaluation, interventions, models, training
@@ -58,10 +60,13 @@ def study(
     epochs: int,
     batch_size: int,
     seed: int,
-    images: int = 0,
-    sizes: pd.DataFrame | None = None,
+    aspects: pd.Series | None = None,
 ) -> list[dict[str, Any]]:
-    """Trains once; one row a metric and one a cue, in long form."""
+    """Trains once; one row a metric and one a cue, in long form.
+
+    `aspects` has the true width/height by file name, where the files no longer have it.
+    """
+    keras.utils.clear_session()
     how, augment = COUNTERMEASURES[countermeasure]
     decoded = loading.decode(table, image_size=image_size, **how)
     model = models.basic_cnn(image_size, seed=seed)
@@ -93,20 +98,21 @@ def study(
             rows.append(shared | {"on": measured, "images": len(part), **row})
 
     add("validation", validation)
-    facts = (sizes if sizes is not None else audit.facts(validation)).set_index("path")
-    values = facts.loc[validation["path"], matched_for].to_numpy()
-    try:
-        weights = evaluation.matched_weights(validation["label"].to_numpy(), values)
-    except ValueError:
-        weights = None  # classes that do not overlap cannot be matched: no row says so
-    if weights is not None:
-        add(f"validation matched for {matched_for}", validation, weights=weights)
+    if aspects is None:
+        values = audit.facts(validation)[matched_for].to_numpy()
+    else:
+        values = aspects.reindex([path.name for path in validation["path"]]).to_numpy()
+    known = pd.notna(values)
+    part = validation[known]
+    # Classes that do not overlap cannot be matched: then there is no such row.
+    with contextlib.suppress(ValueError):
+        weights = evaluation.matched_weights(part["label"].to_numpy(), values[known])
+        add(f"validation matched for {matched_for}", part, weights=weights)
         rows[-1]["images"] = rows[-2]["images"] = round(evaluation.effective_size(weights))
     if (predictions["split"] == "test").any():
         add("test", predictions[predictions["split"] == "test"])
-    scored = interventions.rescore(model, validation, images=images, seed=seed, **how)
+    scored = interventions.rescore(model, validation, images=200, seed=seed, **how)
     for cue, row in interventions.cues(interventions.effects(scored)).iterrows():
-        row = row[["value", "low", "high"]]
         rows.append(shared | {"on": "validation", "metric": f"leans on {cue}", **row})
     return rows
 
@@ -130,32 +136,78 @@ def on_synthetic(seeds: list[int]) -> None:
     for seed in seeds:
         for name, column in MATCHED_FOR.items():
             for countermeasure in COUNTERMEASURES:
-
-                def job(name=name, column=column, countermeasure=countermeasure, seed=seed):
-                    traps = {"no trap": (), "all traps": synthetic.TRAPS}.get(name, (name,))
-                    place = sources.cache_folder() / "experiments" / f"{name}-{seed}"
-                    tree = sources.locate(synthetic.make_tree(place, seed=seed, traps=traps))
-                    table = index.hold_out_validation(index.from_tree(tree), seed=seed)
-                    return study(
-                        table,
-                        {"traps": name},
-                        countermeasure=countermeasure,
-                        matched_for=column,
-                        image_size=64,
-                        epochs=8,
-                        batch_size=32,
-                        seed=seed,
-                    )
-
+                job = partial(
+                    _on_made,
+                    name,
+                    countermeasure=countermeasure,
+                    matched_for=column,
+                    image_size=64,
+                    epochs=8,
+                    batch_size=32,
+                    seed=seed,
+                )
                 about = {"traps": name, "countermeasure": countermeasure, "seed": seed}
                 jobs.append((about, job))
     run(RESULTS / "synthetic.csv", jobs)
 
 
+def _on_made(name: str, *, seed: int, **how: Any) -> list[dict[str, Any]]:
+    traps = {"no trap": (), "all traps": synthetic.TRAPS}.get(name, (name,))
+    place = sources.cache_folder() / "experiments" / f"{name}-{seed}"
+    tree = sources.locate(synthetic.make_tree(place, seed=seed, traps=traps))
+    table = index.hold_out_validation(index.from_tree(tree), seed=seed)
+    return study(table, {"traps": name}, seed=seed, **how)
+
+
+def on_real(data: Path, seeds: list[int]) -> None:
+    """Crop, pad and stretch at true shapes; random changes on all images; 400 px of originals."""
+    listed = pd.read_csv(data / "originals.csv").set_index("file")
+    aspects = listed["width"] / listed["height"]
+    plans = (
+        ("chest_xray_320", ("none", "crop", "pad", "random scaling"), 64, 10, 0.15),
+        ("chest_xray_originals", ("none", "antialiased"), 400, 8, 0.33),
+        (
+            "chest_xray_224",
+            ("none", "random scaling", "random tone and texture", "both random"),
+            64,
+            10,
+            0.15,
+        ),
+    )
+    jobs = []
+    for seed in seeds:
+        for folder, countermeasures, size, epochs, share in plans:
+            table = index.from_tree(data / folder)
+            if folder != "chest_xray_224":
+                table = table[table["split"] != "test"]  # the few of the originals say nothing
+            table = index.hold_out_validation(table, share=share, seed=seed)
+            for countermeasure in countermeasures:
+                about = {"data": folder, "countermeasure": countermeasure, "seed": seed}
+                job = partial(
+                    study,
+                    table,
+                    {"data": folder},
+                    countermeasure=countermeasure,
+                    matched_for="aspect",
+                    image_size=size,
+                    epochs=epochs,
+                    batch_size=32,
+                    seed=seed,
+                    aspects=aspects if folder == "chest_xray_224" else None,
+                )
+                jobs.append((about, job))
+    run(RESULTS / "real.csv", jobs)
+
+
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore", category=FutureWarning)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["synthetic", "real"])
+    parser.add_argument("--data", type=Path, default=os.environ.get("XRAYLIB_REAL_DATA"))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     asked = parser.parse_args()
-    on_synthetic(asked.seeds)
+    if asked.what == "synthetic":
+        on_synthetic(asked.seeds)
+    elif asked.data is None:
+        parser.error("give --data FOLDER, or set XRAYLIB_REAL_DATA")
+    else:
+        on_real(asked.data, asked.seeds)

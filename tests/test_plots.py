@@ -287,6 +287,8 @@ def test_cues_has_one_line_an_intervention_the_strongest_cue_first():
         ("shape", "taller", "logit, class 0", 0.0),
         ("shape", "taller", "logit, class 1", 0.3),
         ("shape", "taller", "AUC", -0.9),
+        ("exposure", "", "lean", 0.2),
+        ("shape", "", "lean", 0.45),
     ]
     effects = pd.DataFrame(rows, columns=["cue", "intervention", "measure", "value"])
     effects = effects.assign(low=effects["value"] - 0.05, high=effects["value"] + 0.05)

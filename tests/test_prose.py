@@ -2,6 +2,7 @@ import pandas as pd
 import pytest
 
 from xraylib.prose import (
+    countermeasures,
     found,
     found_in_baseline,
     found_in_cues,
@@ -108,7 +109,6 @@ def test_found_compares_test_with_validation(test, change, overlap):
 def test_cues_are_told_from_the_strongest():
     cues = pd.DataFrame(
         {
-            "intervention": ["10 % narrower", "gamma .8"],
             "value": [0.5, 0.25],
             "low": [0.375, 0.125],
             "high": [0.625, 0.5],
@@ -116,8 +116,8 @@ def test_cues_are_told_from_the_strongest():
         index=["shape", "exposure"],
     )
     said = found_in_cues(cues)
-    assert "**shape** moves this network most: 10 % narrower by .500 [.375, .625]" in said
-    assert "Then exposure (gamma .8 by .250 [.125, .500])." in said
+    assert "leans most on **shape (.500 [.375, .625])**" in said
+    assert "Then come exposure (.250 [.125, .500])." in said
 
 
 def test_findings_are_counted_and_named():
@@ -154,3 +154,29 @@ def test_the_protocol_of_what_is_no_network():
     record["counts"].append({"split": "test", "images": 624})
     said = protocol(record)
     assert "cross-validation by patient over 1,200 images, test the same 624 images" in said
+
+
+def test_countermeasures_are_averaged_over_seeds():
+    rows = [
+        ("shape", "none", 1, "validation", "AUC", 0.9),
+        ("shape", "none", 2, "validation", "AUC", 1.0),
+        ("shape", "none", 1, "validation matched for aspect", "AUC", 0.5),
+        ("shape", "none", 2, "validation matched for aspect", "AUC", 0.7),
+        ("shape", "none", 1, "validation", "specificity", 0.1),
+        ("shape", "none", 1, "validation", "leans on frame", 0.25),
+        ("shape", "none", 1, "validation", "leans on shape", 0.75),
+        ("shape", "none", 2, "validation", "leans on shape", 0.25),
+        ("shape", "crop", 1, "validation", "AUC", 0.8),
+    ]
+    names = ["traps", "countermeasure", "seed", "on", "metric", "value"]
+    first, second = countermeasures(pd.DataFrame(rows, columns=names)).to_dict("records")
+    assert first == {
+        "traps": "shape",
+        "countermeasure": "none",
+        "seeds": 2,
+        "validation AUC": ".950 [.900, 1.000]",
+        "validation matched AUC": ".600 [.500, .700]",
+        "test AUC": "-",
+        "leans on": "shape .50, frame .25",
+    }
+    assert second["validation AUC"] == ".800"

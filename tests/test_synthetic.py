@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
+from sklearn.metrics import roc_auc_score
 
-from xraylib.data import synthetic
+from xraylib import interventions, models, training
+from xraylib.data import index, loading, synthetic
 from xraylib.data.synthetic import TRAPS, make_tree, radiograph
 from xraylib.data.thorax import Grid
 
@@ -296,3 +298,49 @@ def test_trivial_numbers_do_not_give_the_class_away(tmp_path: Path):
         method="decision_function",
     )
     assert roc_auc_score(labels, scores) < 0.8  # its standard error is about .04
+
+
+# ---------------------------------------------------------------- what the traps do to a network
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Trains basic_cnn on 600 radiographs with some traps; the network, the images, the AUCs."""
+
+    def train(*traps, epochs, limit=0, batch_size=32, seed=1):
+        folder = tmp_path_factory.mktemp("traps")
+        tree = synthetic.make_tree(folder / "tree", size=256, seed=seed, traps=traps)
+        table = index.hold_out_validation(index.from_tree(tree / "chest_xray"), seed=seed)
+        images = loading.decode(index.limit(table, limit, seed=seed), image_size=64)
+        model = models.basic_cnn(64, seed=seed)
+        training.fit(
+            model,
+            images.batches("train", batch_size=batch_size, shuffle=True, seed=seed),
+            images.batches("validation", batch_size=batch_size),
+            epochs=epochs,
+            learning_rate=1e-3,
+            folder=folder / "checkpoint",
+        )
+        scored = images.predictions(model, batch_size=batch_size).groupby("split")
+        auc = {split: roc_auc_score(part["label"], part["score"]) for split, part in scored}
+        return model, images, auc
+
+    return train
+
+
+def test_at_the_quick_settings_traps_open_a_gap_between_validation_and_test(trained):
+    quick = {"epochs": 3, "limit": 80, "batch_size": 16}
+    _, _, trapped = trained(*synthetic.TRAPS, **quick)
+    assert trapped["validation"] > 0.97
+    assert trapped["validation"] - trapped["test"] > 0.15
+    _, _, honest = trained(**quick)
+    assert abs(honest["validation"] - honest["test"]) < 0.05
+
+
+@pytest.mark.parametrize("trap", ["sharpness"])
+def test_interventions_name_the_trap_that_is_set(trained, trap):
+    model, images, auc = trained(trap, epochs=8)
+    validation = images.table[images.table["split"] == "validation"]
+    found = interventions.cues(interventions.effects(interventions.rescore(model, validation)))
+    assert found.index[0] == trap
+    assert auc["validation"] - auc["test"] > 0.15

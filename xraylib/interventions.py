@@ -27,7 +27,9 @@ from xraylib.data.augmentation import recompressed
 from xraylib.data.resizing import Fit, Resize, square
 
 UNCHANGED: Final = "unchanged"
-MEASURES: Final = ("logit, class 0", "logit, class 1", "flips", "AUC", "sensitivity", "specificity")
+_LOGITS: Final = ("logit, class 0", "logit, class 1")
+MEASURES: Final = (*_LOGITS, "flips", "AUC", "sensitivity", "specificity")
+LEAN: Final = "lean"
 # Files in memory at once, each in all its changed forms.
 _PORTION: Final = 32
 
@@ -226,7 +228,8 @@ def effects(
         high. `"logit, class 0"` is the mean paired change of the logit of that class' images,
         divided by the standard deviation of all unchanged logits, so that networks can be
         compared; `"flips"` is the share of images whose decision changed; the others are changes
-        of the metric.
+        of the metric. Then one row a cue with the measure `LEAN` and no intervention: how far its
+        interventions move the logit on average, up or down, in the class that they move more.
 
     Raises:
         ValueError: There are no unchanged images, or only one class.
@@ -245,14 +248,19 @@ def effects(
     )
     before = wide[UNCHANGED].to_numpy()
     cues = scored.drop_duplicates("intervention").set_index("intervention")["cue"]
-    rows = []
+    rows: list[tuple[str, str, str, np.ndarray]] = []
+    moved: dict[str, list[np.ndarray]] = {}
     for name in cues.index.drop(UNCHANGED):
-        drawn = _measures(labels, before, wide[name].to_numpy(), threshold, weights)
-        for measure in MEASURES:
-            value, *others = drawn[measure]
-            low, high = np.nanpercentile(others, [2.5, 97.5]) if others else (np.nan, np.nan)
-            rows.append((cues[name], name, measure, value, low, high))
-    return pd.DataFrame(rows, columns=["cue", "intervention", "measure", "value", "low", "high"])
+        found = _measures(labels, before, wide[name].to_numpy(), threshold, weights)
+        rows += [(cues[name], name, measure, found[measure]) for measure in MEASURES]
+        moved.setdefault(cues[name], []).append(np.abs([found[each] for each in _LOGITS]))
+    rows += [(cue, "", LEAN, np.mean(each, axis=0).max(axis=0)) for cue, each in moved.items()]
+    table = pd.DataFrame(rows, columns=["cue", "intervention", "measure", "value"])
+    drawn = np.stack(table["value"].tolist())
+    low, high = np.full((2, len(table)), np.nan)
+    if resamples:
+        low, high = np.nanpercentile(drawn[:, 1:], [2.5, 97.5], axis=1)
+    return table.assign(value=drawn[:, 0], low=low, high=high)
 
 
 def _measures(
@@ -290,21 +298,11 @@ def cues(effects: pd.DataFrame) -> pd.DataFrame:
         effects: As `effects` returns it.
 
     Returns:
-        One row a cue, the strongest first, indexed by cue: intervention, the one of this cue that
-        moves the logit of a class most; measure, of which class; value, low, high: by how much, in
-        standard deviations, without its sign.
+        One row a cue, the strongest first, indexed by cue: value, low, high, in standard deviations
+        of the logits.
     """
-    moved = effects[effects["measure"].str.startswith("logit")]
-    strongest = moved.assign(size=moved["value"].abs()).sort_values(
-        "size", ascending=False, kind="stable"
-    )
-    strongest = strongest.drop_duplicates("cue").set_index("cue").drop(columns="size")
-    down = strongest["value"] < 0
-    ends = strongest[["low", "high"]]
-    strongest["value"] = strongest["value"].abs()
-    strongest["low"] = ends["low"].where(~down, -ends["high"])
-    strongest["high"] = ends["high"].where(~down, -ends["low"])
-    return strongest
+    leans = effects[effects["measure"] == LEAN].set_index("cue")
+    return leans.sort_values("value", ascending=False, kind="stable")[["value", "low", "high"]]
 
 
 def most_moved(scored: pd.DataFrame, cue: str, *, images: int = 1) -> pd.DataFrame:

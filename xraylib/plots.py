@@ -219,7 +219,7 @@ def cues(effects: pd.DataFrame, *, class_names: Sequence[str]) -> Figure:
         The figure: one line an intervention, one mark a class, with 95 % intervals.
     """
     moved = effects[effects["measure"].str.startswith("logit")]
-    strength = moved["value"].abs().groupby(moved["cue"]).max().sort_values(ascending=False)
+    strength = effects[effects["measure"] == "lean"].set_index("cue")["value"]
     lines = moved.drop_duplicates("intervention")[["cue", "intervention"]]
     lines = lines.sort_values("cue", key=lambda names: names.map(strength.rank(ascending=False)))
     height = 1.0 + 0.27 * len(lines) + 0.15 * len(strength)

@@ -79,17 +79,14 @@ def found_in_cues(cues: pd.DataFrame) -> str:
     Returns:
         One paragraph.
     """
-
-    def said(cue: str) -> str:
-        row = cues.loc[cue]
-        return f"{row['intervention']} by {interval(*row[['value', 'low', 'high']])}"
-
-    first, *others = cues.index
-    weaker = ", ".join(f"{cue} ({said(cue)})" for cue in others)
+    first, *others = [
+        f"{row.Index} ({interval(row.value, row.low, row.high)})" for row in cues.itertuples()
+    ]
     return (
-        f"Of what says nothing of the lungs, **{first}** moves this network most: {said(first)} "
-        f"standard deviations of its logits in the class that it moves more. Then {weaker}. "
-        "The images are the same but for that, so it is what the network reads, not what it might."
+        f"Of what says nothing of the lungs, this network leans most on **{first}**: by so many "
+        "standard deviations of its logits do changes of this kind move it on average. Then come "
+        f"{', '.join(others)}. The images are the same but for that, so it is what the network "
+        "reads, not what it might."
     )
 
 
@@ -136,6 +133,42 @@ def progression(table: pd.DataFrame) -> pd.DataFrame:
                 "specificity": shown(row, "test specificity"),
             }
         )
+    return pd.DataFrame(rows)
+
+
+def countermeasures(results: pd.DataFrame) -> pd.DataFrame:
+    """A table for reading of what each countermeasure did, over the seeds it was tried with.
+
+    Args:
+        results: In long form, as `experiments/countermeasures.py` writes it: a first column that
+            names the data, then countermeasure, seed, on, metric, value.
+
+    Returns:
+        One row a data set and countermeasure, in the order of `results`: the mean AUC of its seeds
+        on validation, on matched validation and on test, the lowest and highest in brackets where
+        there are several, and the two cues that the network leans on most, by the mean.
+    """
+    data = results.columns[0]
+    table = results.assign(on=results["on"].str.replace(r" matched for .*", " matched", regex=True))
+    rows = []
+    for (name, countermeasure), part in table.groupby([data, "countermeasure"], sort=False):
+        auc = part[part["metric"] == "AUC"].groupby("on")["value"].agg(["mean", "min", "max"])
+        seeds = part["seed"].nunique()
+        row = {data: name, "countermeasure": countermeasure, "seeds": seeds}
+        for on in ("validation", "validation matched", "test"):
+            if on not in auc.index:
+                row[f"{on} AUC"] = "-"
+            elif seeds == 1:
+                row[f"{on} AUC"] = short(auc.loc[on, "mean"])
+            else:
+                row[f"{on} AUC"] = interval(*auc.loc[on])
+        leans = part[part["metric"].str.startswith("leans on ")].groupby("metric")["value"].mean()
+        strongest = leans.sort_values(ascending=False).head(2)
+        row["leans on"] = ", ".join(
+            f"{metric.removeprefix('leans on ')} {short(value, 2)}"
+            for metric, value in strongest.items()
+        )
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
