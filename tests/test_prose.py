@@ -162,6 +162,7 @@ def test_countermeasures_are_averaged_over_seeds():
         ("shape", "none", 2, "validation", "AUC", 1.0),
         ("shape", "none", 1, "validation matched for aspect", "AUC", 0.5),
         ("shape", "none", 2, "validation matched for aspect", "AUC", 0.7),
+        ("shape", "none", 2, "test", "AUC", 0.7),
         ("shape", "none", 1, "validation", "specificity", 0.1),
         ("shape", "none", 1, "validation", "leans on frame", 0.25),
         ("shape", "none", 1, "validation", "leans on shape", 0.75),
@@ -169,7 +170,9 @@ def test_countermeasures_are_averaged_over_seeds():
         ("shape", "crop", 1, "validation", "AUC", 0.8),
     ]
     names = ["traps", "countermeasure", "seed", "on", "metric", "value"]
-    first, second = countermeasures(pd.DataFrame(rows, columns=names)).to_dict("records")
+    results = pd.DataFrame(rows, columns=names)
+    few = (results["on"] == "test").map({True: 19, False: 20})
+    first, second = countermeasures(results.assign(images=few)).to_dict("records")
     assert first == {
         "traps": "shape",
         "countermeasure": "none",

@@ -141,7 +141,8 @@ def countermeasures(results: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         results: In long form, as `experiments/countermeasures.py` writes it: a first column that
-            names the data, then countermeasure, seed, on, metric, value.
+            names the data, then countermeasure, seed, on, metric, value, and images, of matched
+            validation the effective number. Of fewer than 20 an AUC is not shown.
 
     Returns:
         One row a data set and countermeasure, in the order of `results`: the mean AUC of its seeds
@@ -152,7 +153,8 @@ def countermeasures(results: pd.DataFrame) -> pd.DataFrame:
     table = results.assign(on=results["on"].str.replace(r" matched for .*", " matched", regex=True))
     rows = []
     for (name, countermeasure), part in table.groupby([data, "countermeasure"], sort=False):
-        auc = part[part["metric"] == "AUC"].groupby("on")["value"].agg(["mean", "min", "max"])
+        enough = part[~(part["images"] < 20)]
+        auc = enough[enough["metric"] == "AUC"].groupby("on")["value"].agg(["mean", "min", "max"])
         seeds = part["seed"].nunique()
         row = {data: name, "countermeasure": countermeasure, "seeds": seeds}
         for on in ("validation", "validation matched", "test"):
