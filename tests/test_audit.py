@@ -526,7 +526,7 @@ def test_bacterial_and_viral_patients_of_one_number_are_two(tree):
     files(tree, "test/PNEUMONIA")[0].rename(tree / "test/PNEUMONIA/person25_virus_1.jpeg")
     found = checks(tree).loc["patients across splits"]
     assert (found["severity"], found["count"]) == ("fine", 0)
-    assert "By the number after `person` alone, 1 would seem to" in found["meaning"]
+    assert "By the number after 'person' alone, 1 would seem to" in found["meaning"]
 
 
 @pytest.mark.usefixtures("no_models")

@@ -205,7 +205,7 @@ def audit(title: str, *, findings: pd.DataFrame, facts: pd.DataFrame, drawn: "Fi
                 f"{MARKS[severity]}\N{NO-BREAK SPACE}{severity}"
                 for severity in findings["severity"]
             ],
-            "images": findings["count"],
+            "count": findings["count"],
             "what it means": [
                 f"{meaning}\ne.g. {', '.join(examples)}" if examples else meaning
                 for meaning, examples in zip(findings["meaning"], findings["examples"], strict=True)

@@ -644,7 +644,7 @@ def _patients_across_splits(rows: pd.DataFrame) -> _Finding:
     numbered = rows[rows["subtype"] != ""]
     naive = len(_on_both_sides(numbered, numbered["patient"].str.rsplit("-", n=1).str[-1]))
     alarm = (
-        f" By the number after `person` alone, {naive} would seem to: bacterial and viral patients "
+        f" By the number after 'person' alone, {naive} would seem to: bacterial and viral patients "
         "are counted apart."
         if naive
         else ""
