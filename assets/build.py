@@ -17,9 +17,9 @@ README = ASSETS.parent / "README.md"
 
 
 def figures() -> None:
-    """Draws VGG-19, one made radiograph of each kind, and the progression."""
+    """Draws VGG-19, one made radiograph of each kind, the progression, and what 01 reads."""
     from xraylib import models, plots, records
-    from xraylib.data import synthetic
+    from xraylib.data import sources, synthetic
 
     network = models.vgg19(400)
     figure = plots.architecture(
@@ -38,6 +38,11 @@ def figures() -> None:
     figure = plots.progression(chosen, metric="AUC")
     figure.savefig(ASSETS / "progression.png", dpi=110)
 
+    effects = pd.read_csv(RESULTS / "shortcuts" / "cues.csv", keep_default_na=False)
+    first = effects[effects["run"] == effects["run"].iloc[0]]
+    figure = plots.cues(first, class_names=sources.CLASSES)
+    figure.savefig(ASSETS / "cues.png", dpi=100)
+
 
 def readme() -> None:
     """Writes the table of the accepted runs between the two marks in README.md."""
@@ -46,6 +51,8 @@ def readme() -> None:
     lines = _markdown(prose.progression(records.table(RESULTS)))
     lines += ["", *sorted({prose.protocol(record) for record in records.read(RESULTS)})]
     text = _filled(README.read_text(encoding="utf-8"), "results", "\n".join(lines))
+    effects = pd.read_csv(RESULTS / "shortcuts" / "cues.csv", keep_default_na=False)
+    text = _filled(text, "cues", "\n".join(_markdown(prose.leaning(effects))))
     for name in ("synthetic", "real"):
         found = pd.read_csv(RESULTS / "shortcuts" / f"{name}.csv")
         if name == "synthetic":  # all would be 48 rows

@@ -8,6 +8,7 @@ from xraylib.prose import (
     found_in_cues,
     found_in_files,
     interval,
+    leaning,
     progression,
     protocol,
     short,
@@ -183,3 +184,21 @@ def test_countermeasures_are_averaged_over_seeds():
         "leans on": "shape .50, frame .25",
     }
     assert second["validation AUC"] == ".800"
+
+
+def test_leaning_names_each_cue_and_the_worst_for_the_specificity():
+    rows = [
+        ("a", "shape", "wider", "specificity", -0.1, -0.2, 0.0),
+        ("a", "shape", "taller", "specificity", -0.25, -0.3, -0.2),
+        ("a", "shape", "taller", "AUC", -0.5, -0.6, -0.4),
+        ("a", "shape", "", "lean", 0.5, 0.4, 0.6),
+        ("a", "frame", "", "lean", 0.25, 0.2, 0.3),
+    ]
+    names = ["run", "cue", "intervention", "measure", "value", "low", "high"]
+    (row,) = leaning(pd.DataFrame(rows, columns=names)).to_dict("records")
+    assert row == {
+        "run": "a",
+        "shape": ".500 [.400, .600]",
+        "frame": ".250 [.200, .300]",
+        "specificity suffers most": "taller: -.250 [-.300, -.200]",
+    }

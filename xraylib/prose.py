@@ -136,6 +136,28 @@ def progression(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def leaning(effects: pd.DataFrame) -> pd.DataFrame:
+    """A table for reading of what several networks lean on.
+
+    Args:
+        effects: As `interventions.effects` returns it, with a column run that names the network.
+
+    Returns:
+        One row a run: how far it leans on each cue, with intervals, and the intervention that
+        takes most from its specificity, by how much.
+    """
+    rows = []
+    for run, part in effects.groupby("run", sort=False):
+        row = {"run": run}
+        for each in part[part["measure"] == "lean"].itertuples():
+            row[each.cue] = interval(each.value, each.low, each.high)
+        specificity = part[part["measure"] == "specificity"]
+        worst = specificity.loc[specificity["value"].idxmin()]
+        change = interval(worst["value"], worst["low"], worst["high"])
+        rows.append(row | {"specificity suffers most": f"{worst['intervention']}: {change}"})
+    return pd.DataFrame(rows)
+
+
 def countermeasures(results: pd.DataFrame) -> pd.DataFrame:
     """A table for reading of what each countermeasure did, over the seeds it was tried with.
 
