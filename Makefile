@@ -30,7 +30,7 @@ bench: $(READY)  ## measure the speed of loading and of the search for near copi
 	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/near_copies.py
 
-experiments: $(READY)  ## try every countermeasure again on made radiographs: an hour
+experiments: $(READY)  ## go on with the table of countermeasures on made radiographs: hours
 	$(BIN)/python experiments/countermeasures.py synthetic
 
 readme: $(READY)  ## write the computed parts of README.md again

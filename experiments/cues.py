@@ -25,10 +25,12 @@ def lean(runs: Path, data: Path, *, images: int) -> pd.DataFrame:
             continue
         table = index.from_tree(sources.locate(data))
         table = index.hold_out_validation(table, seed=record["seed"])
+        validation = table[table["split"] == "validation"]
+        scored_then = records.predictions(record).query("split == 'validation'")["path"]
+        if {Path(path).name for path in scored_then} != {path.name for path in validation["path"]}:
+            raise SystemExit(f"{data} does not give the validation images of {record['folder']}")
         model = keras.saving.load_model(path, compile=False)
-        scored = interventions.rescore(
-            model, table[table["split"] == "validation"], images=images, seed=record["seed"]
-        )
+        scored = interventions.rescore(model, validation, images=images, seed=record["seed"])
         part = interventions.effects(scored, seed=record["seed"])
         part.insert(0, "run", records.name(record))
         part.insert(1, "images", scored["path"].nunique())
@@ -36,6 +38,8 @@ def lean(runs: Path, data: Path, *, images: int) -> pd.DataFrame:
         print(
             records.name(record), interventions.cues(part)["value"].round(2).to_dict(), flush=True
         )
+    if not parts:
+        raise SystemExit(f"no trained networks (model.keras) in {runs}")
     return pd.concat(parts, ignore_index=True)
 
 

@@ -1,4 +1,5 @@
 import io
+import itertools
 import shutil
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def no_models(monkeypatch):
     """Leaves out the two baselines, most of an audit's time, where they cannot tell anything."""
 
     def refuse(*_, **__):
-        raise ValueError("left out")
+        raise audit.TooFewPatientsError("left out")
 
     monkeypatch.setattr(audit, "baseline", refuse)
 
@@ -741,3 +742,41 @@ def test_real_data(real_data):
     }
     assert "Medians: train NORMAL 96, PNEUMONIA 75" in found["meaning"]["shortcut: compression"]
     assert "NORMAL in train was acquired otherwise" in found["meaning"]["shift: compression"]
+
+
+# ------------------------------------------------------------------ no false all-clear
+
+
+def test_a_class_of_which_nothing_can_be_read_is_severe(tree, no_models):
+    for path in files(tree, "train/NORMAL") + files(tree, "test/NORMAL"):
+        path.write_text("no image")
+    assert checks(tree).loc["unreadable files", "severity"] == "severe"
+
+
+def test_where_no_name_tells_a_patient_nothing_is_said_of_them(tmp_path, no_models):
+    for split, name, number in itertools.product(("train", "test"), ("a", "b"), range(3)):
+        folder = tmp_path / split / name
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng([number, len(split), ord(name)]).integers(0, 256, (9, 9))
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    found = checks(tmp_path).loc["patients across splits"]
+    assert found["severity"] == "note"
+    assert found["meaning"] == "Cannot be told: no file name tells a patient."
+
+
+def test_one_jpeg_among_pngs_does_not_stop_the_trees():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "path": [Path(f"{number}.png") for number in range(60)],
+            "patient": [str(number) for number in range(60)],
+            "split": "train",
+            "label": np.arange(60) % 2,
+            "problem": "",
+            "quality": [75.0] + [np.nan] * 59,
+            "bytes": np.arange(60) % 2 * 100 + rng.normal(0, 1, 60),
+        }
+    )
+    found = audit.baseline(table, ["quality", "bytes"])
+    assert len(found) == 60
+    assert found[found["label"] == 1]["score"].min() > found[found["label"] == 0]["score"].max()

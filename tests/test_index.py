@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from xraylib.data import index
 from xraylib.data.sources import DataSourceError
@@ -194,7 +195,7 @@ def test_what_are_no_two_class_folders(tmp_path, names, match):
 
 
 def test_class_folders_that_are_not_there(tmp_path):
-    with pytest.raises(DataSourceError, match=r"no such folder of images.* Received: .*nowhere"):
+    with pytest.raises(DataSourceError, match=r"images is missing.* Received: .*nowhere"):
         index.from_class_folders(tmp_path / "nowhere")
 
 
@@ -330,3 +331,13 @@ def test_real_data(real_data):
     for label in (0, 1):  # a seventh of each class, 1341 and 3875 images
         part = cut[(cut["label"] == label) & (cut["split"] != "test")]["split"] == "validation"
         assert part.mean() == pytest.approx(1 / 7, abs=0.005)
+
+
+@pytest.mark.parametrize("names", [("Train", "Test"), ("train", "validation")])
+def test_splits_of_other_names_are_not_taken_for_classes(tmp_path, names):
+    for split in names:
+        for name in ("a", "b"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("L", (8, 8)).save(tmp_path / split / name / "1.png")
+    with pytest.raises(DataSourceError, match="name splits train, val, test"):
+        index.from_class_folders(tmp_path)

@@ -137,6 +137,7 @@ def rescore(
     fit: Fit = "stretch",
     quality: int | None = None,
     images: int = 0,
+    batch_size: int = 32,
     interventions: Sequence[Intervention] = INTERVENTIONS,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -152,6 +153,7 @@ def rescore(
         quality: The same; see `loading.decode`.
         images: At most so many, drawn by `seed`, half of each class where there are enough; 0 for
             all.
+        batch_size: Images that the network scores at a time.
         interventions: Which.
         seed: Of the drawing.
 
@@ -196,10 +198,14 @@ def rescore(
             found = list(pool.map(squares, rows["path"]))
             made = [each for each in found if each is not None]
             rows = rows[[each is not None for each in found]]
-            # An intervention a batch, so that every batch is about as large as in training.
             for number, step in enumerate(steps if made else ()):
                 batch = np.stack([each[number] for each in made])[..., np.newaxis]
-                scores = np.asarray(logits.predict_on_batch(batch)).ravel().astype(float)
+                scores = np.concatenate(
+                    [
+                        np.asarray(logits.predict_on_batch(batch[at : at + batch_size])).ravel()
+                        for at in range(0, len(batch), batch_size)
+                    ]
+                ).astype(float)
                 part = rows[["path", "patient", "split", "label"]]
                 parts.append(part.assign(cue=step.cue, intervention=step.name, logit=scores))
             bar.update(len(found))
@@ -229,7 +235,8 @@ def effects(
         divided by the standard deviation of all unchanged logits, so that networks can be
         compared; `"flips"` is the share of images whose decision changed; the others are changes
         of the metric. Then one row a cue with the measure `LEAN` and no intervention: how far its
-        interventions move the logit on average, up or down, in the class that they move more.
+        interventions move the logit on average, up or down, in the class that they move more. It
+        depends on how large the changes are, and compares networks rather than cues.
 
     Raises:
         ValueError: There are no unchanged images, or only one class.
@@ -249,18 +256,26 @@ def effects(
     before = wide[UNCHANGED].to_numpy()
     cues = scored.drop_duplicates("intervention").set_index("intervention")["cue"]
     rows: list[tuple[str, str, str, np.ndarray]] = []
-    moved: dict[str, list[np.ndarray]] = {}
+    moved: dict[str, list[list[np.ndarray]]] = {}
     for name in cues.index.drop(UNCHANGED):
         found = _measures(labels, before, wide[name].to_numpy(), threshold, weights)
         rows += [(cues[name], name, measure, found[measure]) for measure in MEASURES]
-        moved.setdefault(cues[name], []).append(np.abs([found[each] for each in _LOGITS]))
-    rows += [(cue, "", LEAN, np.mean(each, axis=0).max(axis=0)) for cue, each in moved.items()]
+        moved.setdefault(cues[name], []).append([found[each] for each in _LOGITS])
+    rows += [(cue, "", LEAN, _lean(np.array(each))) for cue, each in moved.items()]
     table = pd.DataFrame(rows, columns=["cue", "intervention", "measure", "value"])
     drawn = np.stack(table["value"].tolist())
     low, high = np.full((2, len(table)), np.nan)
     if resamples:
         low, high = np.nanpercentile(drawn[:, 1:], [2.5, 97.5], axis=1)
     return table.assign(value=drawn[:, 0], low=low, high=high)
+
+
+def _lean(moved: np.ndarray) -> np.ndarray:
+    """Of one cue, (interventions, classes, rows of weights) -> (rows of weights,)."""
+    # Signs and class are those of all images, for in each resample anew they would hide a zero.
+    directed = moved * np.sign(moved[:, :, :1])
+    by_class = directed.mean(axis=0)
+    return by_class[by_class[:, 0].argmax()]
 
 
 def _measures(

@@ -83,8 +83,8 @@ def found_in_cues(cues: pd.DataFrame) -> str:
         f"{row.Index} ({interval(row.value, row.low, row.high)})" for row in cues.itertuples()
     ]
     return (
-        f"Of what says nothing of the lungs, this network leans most on **{first}**: by so many "
-        "standard deviations of its logits do changes of this kind move it on average. Then come "
+        f"Of what says nothing of the lungs, changes of **{first}** move this network most: on "
+        "average by so many standard deviations of its logits. Changes of this size; then come "
         f"{', '.join(others)}. The images are the same but for that, so it is what the network "
         "reads, not what it might."
     )

@@ -89,6 +89,7 @@ class Run:
         history: pd.DataFrame | None,
         predictions: pd.DataFrame,
         metrics: pd.DataFrame,
+        interventions: pd.DataFrame | None = None,
         **more: Any,
     ) -> Path:
         """Writes everything, the record last, and removes the checkpoint.
@@ -99,6 +100,7 @@ class Run:
             predictions: One row an image of validation and test, with `PREDICTION_COLUMNS`; other
                 columns are left out. The paths are stored from the data's folder on.
             metrics: As `evaluation.summary` returns it.
+            interventions: As `interventions.effects` returns it, where they were done.
             **more: What else belongs into the record, JSON values, e.g. `counts`.
 
         Returns:
@@ -127,8 +129,10 @@ class Run:
             "device": device(),
             "versions": versions(),
             **more,
-            "metrics": json.loads(metrics.to_json(orient="records", double_precision=6)),
+            "metrics": _rows(metrics),
         }
+        if interventions is not None:
+            record["interventions"] = _rows(interventions)
         if model is not None:
             # Keras looks at the ending of the name, which therefore stays.
             model.save(self.folder / ".writing.keras")
@@ -317,6 +321,10 @@ def _about_training(history: pd.DataFrame | None) -> dict[str, Any]:
         "best_epoch": int(best["epoch"].iloc[0]),
         "training_seconds": round(float(history["seconds"].sum()), 1),
     }
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return json.loads(table.to_json(orient="records", double_precision=6))
 
 
 def _write(path: Path, text: str) -> None:

@@ -73,6 +73,8 @@ _LEAST_IMAGES: Final = 10
 _FOLDS: Final = 5
 # Lossless: one better than the best of a JPEG.
 _LOSSLESS: Final = 101.0
+# Below all facts, for the trees; a fold without one value in a column could not be binned.
+_MISSING: Final = -1.0
 
 
 class _Property(NamedTuple):
@@ -330,6 +332,10 @@ def near_copies(hashes: np.ndarray, *, distance: int = 20) -> pd.DataFrame:
 # ------------------------------------------------------------------------------ baselines
 
 
+class TooFewPatientsError(ValueError):
+    """Too few patients of a class to cross-validate."""
+
+
 def baseline(
     facts: pd.DataFrame, columns: Iterable[str] = FILE_FACTS, *, seed: int = 0
 ) -> pd.DataFrame:
@@ -347,8 +353,8 @@ def baseline(
         where there is one, is scored by a model of the whole pool.
 
     Raises:
-        ValueError: A column is missing, none has a value, or a class has fewer than five patients
-            in the pool.
+        TooFewPatientsError: A class has fewer than five patients in the pool.
+        ValueError: A column is missing, or none has a value.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
@@ -362,7 +368,7 @@ def baseline(
     patients = pool.groupby("label")["patient"].nunique()
     for label, name in _class_names(facts).items():
         if patients.get(label, 0) < _FOLDS:
-            raise ValueError(
+            raise TooFewPatientsError(
                 f"{name} has {patients.get(label, 0)} patients outside test, and {_FOLDS} folds "
                 f"need {_FOLDS}: give more images"
             )
@@ -382,7 +388,7 @@ def baseline(
     with threadpool_limits(1):
         scores = cross_val_predict(
             model,
-            pool[known],
+            pool[known].fillna(_MISSING),
             pool["label"],
             groups=pool["patient"],
             cv=StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed),
@@ -390,8 +396,9 @@ def baseline(
         )[:, 1]
         parts = [pool.assign(split="validation", score=scores)]
         if len(test):
-            model.fit(pool[known], pool["label"])
-            parts.append(test.assign(score=model.predict_proba(test[known])[:, 1]))
+            model.fit(pool[known].fillna(_MISSING), pool["label"])
+            scores = model.predict_proba(test[known].fillna(_MISSING))[:, 1]
+            parts.append(test.assign(score=scores))
     predictions = pd.concat(parts, ignore_index=True)
     return predictions[["path", "patient", "split", "label", "score"]]
 
@@ -504,9 +511,11 @@ def _some(count: int, noun: str) -> str:
 def _unreadable(everything: pd.DataFrame) -> _Finding:
     broken = everything[everything["problem"] != ""]
     count = len(broken)
+    sound = everything.loc[everything["problem"] == "", "label"].nunique()
+    lost = sound < everything["label"].nunique()  # a class of which nothing is left
     return _Finding(
         "unreadable files",
-        "warning" if count else "fine",
+        "severe" if lost else "warning" if count else "fine",
         count,
         f"No pixels can be had from {count:,} of {len(everything):,} files, which would be left "
         "out: fetch them again or remove them."
@@ -640,6 +649,8 @@ def _patients_across_splits(rows: pd.DataFrame) -> _Finding:
     check = "patients across splits"
     if set(rows["side"]) != {"train", "test"}:
         return _Finding(check, "note", 0, "Cannot be told: there are no train and test.", [])
+    if _without_scheme(rows).all():
+        return _Finding(check, "note", 0, "Cannot be told: no file name tells a patient.", [])
     leaks = sorted(_on_both_sides(rows, rows["patient"]))
     numbered = rows[rows["subtype"] != ""]
     naive = len(_on_both_sides(numbered, numbered["patient"].str.rsplit("-", n=1).str[-1]))
@@ -663,13 +674,14 @@ def _on_both_sides(rows: pd.DataFrame, keys: pd.Series) -> set[str]:
     return set(keys[test]) & set(keys[~test])
 
 
+def _without_scheme(rows: pd.DataFrame) -> np.ndarray:
+    """Which names tell no patient; `index.patient_of` then takes the path for the key."""
+    pairs = zip(rows["patient"], rows["path"], strict=True)
+    return np.array([str(patient).endswith(Path(path).name) for patient, path in pairs], bool)
+
+
 def _unknown_patients(rows: pd.DataFrame) -> _Finding:
-    # `index.patient_of` takes the path for the key where the name follows no scheme.
-    own = [
-        str(patient).endswith(Path(path).name)
-        for patient, path in zip(rows["patient"], rows["path"], strict=True)
-    ]
-    unknown = rows[np.array(own, bool)]
+    unknown = rows[_without_scheme(rows)]
     count = len(unknown)
     return _Finding(
         "unknown patients",
@@ -795,7 +807,7 @@ def _shortcut_of_many(
 ) -> _Finding:
     try:
         predictions = baseline(rows, columns, seed=seed)
-    except ValueError as error:
+    except TooFewPatientsError as error:
         return _Finding(check, "note", 0, f"Cannot be told: {error}.", [])
     side = predictions["split"].replace("validation", _pool(rows))
     return _comparison(
@@ -887,13 +899,17 @@ def _too_few(where: str) -> str:
     return f"Cannot be told: fewer than {_LEAST_PATIENTS} patients {where}."
 
 
+def _said(median: float) -> str:
+    return "lossless" if median == _LOSSLESS else f"{median:.3g}"
+
+
 def _medians(rows: pd.DataFrame, names: dict[int, str], values: pd.Series) -> str:
     medians = values.groupby([rows["side"], rows["label"]]).median()
     sides = sorted(set(rows["side"]), key=lambda side: side == "test")
     return "; ".join(
         f"{side} "
         + ", ".join(
-            f"{name} {medians[side, label]:.3g}"
+            f"{name} {_said(medians[side, label])}"
             for label, name in names.items()
             if (side, label) in medians.index
         )

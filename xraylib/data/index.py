@@ -28,6 +28,9 @@ KAGGLE_COUNTS: Final = {
     ("test", 1): 390,
 }
 
+# What others call their splits; taken for classes, they would be told apart.
+_SPLIT_LIKE: Final = ("train", "training", "val", "valid", "validation", "test", "testing")
+
 _PNEUMONIA: Final = re.compile(r"person(?P<number>\d+)_(?P<kind>bacteria|virus)_\d+", re.IGNORECASE)
 _NORMAL: Final = re.compile(r"(?P<family>(?:NORMAL2-)?IM)-(?P<number>\d+)", re.IGNORECASE)
 
@@ -107,8 +110,17 @@ def from_class_folders(folder: Path | str) -> pd.DataFrame:
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        raise DataSourceError(f"no such folder of images: give an existing one. Received: {folder}")
+        what = "a file" if folder.exists() else "missing"
+        raise DataSourceError(f"the folder of images is {what}: give one. Received: {folder}")
     tree, splits = _splits(folder)
+    if wrong := [
+        below.name
+        for below in sources._subfolders(tree)
+        if below.name not in SPLITS and below.name.casefold() in _SPLIT_LIKE
+    ]:
+        raise DataSourceError(
+            f"{tree} has {', '.join(sorted(wrong))}: name splits {', '.join(SPLITS)}"
+        )
     found = {
         (split, below.name): image_files(below)
         for split, place in splits.items()
