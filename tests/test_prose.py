@@ -118,7 +118,7 @@ def test_cues_are_told_from_the_strongest():
     )
     said = found_in_cues(cues)
     assert "changes of **shape (.500 [.375, .625])** move this network most" in said
-    assert "then come exposure (.250 [.125, .500])." in said
+    assert "Then come exposure (.250 [.125, .500])." in said
 
 
 def test_findings_are_counted_and_named():

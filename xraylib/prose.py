@@ -84,7 +84,7 @@ def found_in_cues(cues: pd.DataFrame) -> str:
     ]
     return (
         f"Of what says nothing of the lungs, changes of **{first}** move this network most: on "
-        "average by so many standard deviations of its logits. Changes of this size; then come "
+        "average by so many standard deviations of its logits, at the sizes chosen here. Then come "
         f"{', '.join(others)}. The images are the same but for that, so it is what the network "
         "reads, not what it might."
     )
