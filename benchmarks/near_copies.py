@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from xraylib import records
-from xraylib.data import audit
+from xraylib.data import copies
 
 IMAGES = 100_000
 PLANTED = 1_000
@@ -35,7 +35,7 @@ def main() -> None:
 
     before = peak()
     started = time.perf_counter()
-    found = audit.near_copies(hashes, distance=DISTANCE)
+    found = copies.near_copies(hashes, distance=DISTANCE)
     seconds = time.perf_counter() - started
 
     print(f"{IMAGES:,} hashes, {IMAGES * (IMAGES - 1) // 2:,} pairs, {PLANTED:,} planted copies")

@@ -21,7 +21,7 @@ import pandas as pd
 from PIL import Image
 
 from xraylib import progress
-from xraylib.data import reading, resizing
+from xraylib.data import copies, reading, resizing
 from xraylib.data.sources import CLASSES
 
 Severity = Literal["severe", "warning", "note", "fine"]
@@ -60,12 +60,9 @@ _ANNEX_K: Final = """
     49 64 78 87 103 121 120 101  72 92 95 98 112 100 103 99
 """
 _PIXEL_SIZE: Final = 224
-_HASH_SIZE: Final = 16
 _BLACK: Final = 5
 # A picture with less spread has a hash of nothing but rounding.
 _FLAT: Final = 1.0
-# Hashes compared at a time: 2,048 times 2,048 float32 are 16 MB, and near a processor's cache.
-_BLOCK: Final = 2048
 
 # Below that an AUC is not worth its name, and five folds cannot be made.
 _LEAST_PATIENTS: Final = 5
@@ -148,10 +145,7 @@ def facts(table: pd.DataFrame) -> pd.DataFrame:
             quality: 1 to 100, the setting of libjpeg whose table has the nearest sum (ITU-T T.81,
                 Annex K.1, scaled as libjpeg does); NaN for a PNG;
             sha256: str, 64 hexadecimal digits of the file's bytes;
-            phash: str, 64 hexadecimal digits of the picture: the lowest 16 x 16 coefficients of the
-                cosine transform of its grey pixels at 64 x 64, each above or below their median
-                (Zauner, "Implementation and benchmarking of perceptual image hash functions",
-                2010);
+            phash: str, as `copies.perceptual_hash` gives it;
             mean, spread: Mean and standard deviation of the grey pixels in [0, 255] at 224 x 224;
             black_share: Share of those of at most 5, in [0, 1];
             ring_1 to ring_7: Natural logarithm of 1 + the energy of those in the bands of spatial
@@ -203,7 +197,7 @@ def _measured(path: Path) -> dict[str, object]:
         "bytes_per_pixel": len(content) / (width * height),
         "quantization": quantization,
         "quality": _quality(quantization),
-        "phash": _perceptual_hash(pixels),
+        "phash": copies.perceptual_hash(pixels),
         **_pixel_statistics(pixels),
     }
 
@@ -229,14 +223,6 @@ def _quality(quantization: float) -> float:
     return float(np.argmin(np.abs(_quantization_sums() - quantization)) + 1)
 
 
-def _perceptual_hash(pixels: np.ndarray) -> str:
-    from scipy.fft import dctn
-
-    small = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BILINEAR)  # antialiased
-    low = dctn(np.asarray(small, np.float32), type=2)[:_HASH_SIZE, :_HASH_SIZE]
-    return np.packbits(low > np.median(low)).tobytes().hex()
-
-
 def _pixel_statistics(pixels: np.ndarray) -> dict[str, float]:
     from scipy.fft import rfft2
 
@@ -259,74 +245,6 @@ def _ring_of_frequency() -> np.ndarray:
     cycles = _PIXEL_SIZE * np.hypot(down[:, np.newaxis], across)
     width = _PIXEL_SIZE / 2 / len(_RINGS)
     return np.minimum(cycles // width, len(_RINGS) - 1).astype(int).ravel()
-
-
-# ------------------------------------------------------------------------------ near copies
-
-
-def hash_bits(hashes: Iterable[str]) -> np.ndarray:
-    """Hexadecimal hashes, as `facts` gives them, for `near_copies`.
-
-    Args:
-        hashes: 64 digits each.
-
-    Returns:
-        (n, 32) uint8.
-
-    Raises:
-        ValueError: A hash is missing or has another length.
-    """
-    hashes = list(hashes)
-    digits = 2 * _HASH_SIZE**2 // 8
-    wrong = [each for each in hashes if not isinstance(each, str) or len(each) != digits]
-    if wrong:
-        raise ValueError(f"a hash must have {digits} hexadecimal digits. Received: {wrong[0]!r}")
-    return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, digits // 2)
-
-
-def near_copies(hashes: np.ndarray, *, distance: int = 20) -> pd.DataFrame:
-    """All pairs of hashes that differ in few bits.
-
-    Of 256 bits, a copy saved again differs in a few, while the most alike of 5,808 different
-    radiographs of the Kaggle set differ in 38. Hashes of flat pictures mean nothing: leave them
-    out.
-
-    Args:
-        hashes: (n, 32) uint8, as from `hash_bits`.
-        distance: The most bits that may differ, 0 to 256.
-
-    Returns:
-        One row a pair, sorted, with the int columns first and second, positions in `hashes` with
-        first < second, and distance.
-
-    Raises:
-        ValueError: `hashes` has another shape or type, or `distance` is out of range.
-    """
-    hashes = np.asarray(hashes)
-    if hashes.dtype != np.uint8 or hashes.ndim != 2 or hashes.shape[1] != _HASH_SIZE**2 // 8:
-        raise ValueError(
-            f"hashes must be (n, {_HASH_SIZE**2 // 8}) uint8. Received: {hashes.shape} "
-            f"{hashes.dtype}"
-        )
-    bits = _HASH_SIZE**2
-    if not 0 <= distance <= bits:
-        raise ValueError(f"distance must be 0 to {bits} bits. Received: {distance}")
-    # With +1 and -1 for the bits, the inner product is the bits that agree less those that do not;
-    # float32 holds it exactly.
-    signs = 2 * np.unpackbits(hashes, axis=1).astype(np.float32) - 1
-    starts = range(0, len(signs), _BLOCK)
-    found = [np.empty((0, 3), int)]
-    for top in progress.bar(starts, total=len(starts), description="comparing"):
-        for left in range(top, len(signs), _BLOCK):
-            products = signs[top : top + _BLOCK] @ signs[left : left + _BLOCK].T
-            first, second = np.divmod(
-                np.flatnonzero(products >= bits - 2 * distance), products.shape[1]
-            )
-            apart = (bits - products[first, second].astype(int)) // 2
-            pairs = np.column_stack([first + top, second + left, apart])
-            found.append(pairs[pairs[:, 0] < pairs[:, 1]])
-    pairs = pd.DataFrame(np.concatenate(found), columns=["first", "second", "distance"])
-    return pairs.sort_values(["first", "second"], ignore_index=True)
 
 
 # ------------------------------------------------------------------------------ baselines
@@ -570,9 +488,9 @@ def _images_per_class(
 
 
 def _exact_copies(rows: pd.DataFrame) -> Iterator[_Finding]:
-    copies = rows[rows["sha256"].duplicated(keep=False)]
-    one_place = copies.groupby(["sha256", "side", "label"])
-    picture = copies.groupby("sha256")
+    twins = rows[rows["sha256"].duplicated(keep=False)]
+    one_place = twins.groupby(["sha256", "side", "label"])
+    picture = twins.groupby("sha256")
     chosen = {
         "within a split": one_place["name"].transform("size") > 1,
         "across splits": picture["side"].transform("nunique") > 1,
@@ -580,7 +498,7 @@ def _exact_copies(rows: pd.DataFrame) -> Iterator[_Finding]:
     }
     strangers = bool((one_place["patient"].nunique() > 1).any())
     for where, these in chosen.items():
-        groups = copies[these].groupby("sha256", sort=False)["name"].agg(list)
+        groups = twins[these].groupby("sha256", sort=False)["name"].agg(list)
         count = len(groups)
         yield _Finding(
             f"exact copies {where}",
@@ -615,7 +533,7 @@ def _severity_of_copies(where: str, count: int, strangers: bool) -> Severity:
 def _near_copies(rows: pd.DataFrame) -> Iterator[_Finding]:
     flat = rows["spread"] < _FLAT
     distinct = rows[~flat].drop_duplicates("sha256")
-    pairs = near_copies(hash_bits(distinct["phash"]))
+    pairs = copies.near_copies(copies.hash_bits(distinct["phash"]))
     first, second = (distinct.iloc[pairs[side]].reset_index() for side in ("first", "second"))
     same_side, same_class = first["side"] == second["side"], first["label"] == second["label"]
     ignored = f" Not compared: {_some(int(flat.sum()), 'flat image')}." if flat.any() else ""
