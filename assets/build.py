@@ -52,7 +52,8 @@ def readme() -> None:
     lines += ["", *sorted({prose.protocol(record) for record in records.read(RESULTS)})]
     text = _filled(README.read_text(encoding="utf-8"), "results", "\n".join(lines))
     effects = pd.read_csv(RESULTS / "shortcuts" / "cues.csv", keep_default_na=False)
-    text = _filled(text, "cues", "\n".join(_markdown(prose.leaning(effects))))
+    shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv")
+    text = _filled(text, "cues", "\n".join(_markdown(prose.resting(shares, effects))))
     for name in ("synthetic", "real"):
         found = pd.read_csv(RESULTS / "shortcuts" / f"{name}.csv")
         if name == "synthetic":  # all would be 48 rows

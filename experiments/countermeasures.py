@@ -13,6 +13,7 @@ each training and chooses nothing.
 
 import argparse
 import contextlib
+import dataclasses
 import io
 import os
 import tempfile
@@ -23,7 +24,7 @@ from typing import Any
 import keras
 import pandas as pd
 
-from xraylib import evaluation, interventions, models, training
+from xraylib import evaluation, exchange, models, training
 from xraylib.data import audit, augmentation, index, loading, sources, synthetic
 
 RESULTS = Path(__file__).resolve().parents[1] / "assets" / "results" / "shortcuts"
@@ -111,10 +112,27 @@ def study(
         rows[-1]["images"] = rows[-2]["images"] = round(evaluation.effective_size(weights))
     if (predictions["split"] == "test").any():
         add("test", predictions[predictions["split"] == "test"])
-    scored = interventions.rescore(model, validation, images=200, seed=seed, **how)
-    for cue, row in interventions.cues(interventions.effects(scored)).iterrows():
-        rows.append(shared | {"on": "validation", "metric": f"leans on {cue}", **row})
+    looks = looks_of(table[table["split"] == "train"], aspects, seed=seed)
+    scored = exchange.rescore(model, validation, looks, images=80, seed=seed, **how)
+    for row in exchange.shares(scored, seed=seed).to_dict("records"):
+        part = {name: row[name] for name in ("value", "low", "high")}
+        rows.append(shared | {"on": "validation", "metric": f"rests on {row['cue']}", **part})
     return rows
+
+
+def looks_of(
+    train: pd.DataFrame, aspects: pd.Series | None, *, seed: int
+) -> tuple[exchange.Look, exchange.Look]:
+    """What the classes look like, with the true width/height by file name where that is lost."""
+    looks = exchange.looks(train, seed=seed)
+    if aspects is None:
+        return looks
+    names = train["path"].map(lambda path: path.name)
+    medians = names.map(aspects).groupby(train["label"]).median()
+    negative, positive = (
+        dataclasses.replace(each, aspect=medians[label]) for label, each in enumerate(looks)
+    )
+    return negative, positive
 
 
 def run(path: Path, jobs: list[tuple[dict[str, Any], Any]]) -> None:

@@ -287,8 +287,6 @@ def test_cues_has_one_line_an_intervention_the_strongest_cue_first():
         ("shape", "taller", "logit, class 0", 0.0),
         ("shape", "taller", "logit, class 1", 0.3),
         ("shape", "taller", "AUC", -0.9),
-        ("exposure", "", "lean", 0.2),
-        ("shape", "", "lean", 0.45),
     ]
     effects = pd.DataFrame(rows, columns=["cue", "intervention", "measure", "value"])
     effects = effects.assign(low=effects["value"] - 0.05, high=effects["value"] + 0.05)
@@ -299,3 +297,14 @@ def test_cues_has_one_line_an_intervention_the_strongest_cue_first():
     assert ax.yaxis.get_inverted()
     marks = [container.lines[0].get_xdata().tolist() for container in ax.containers]
     assert marks == [[0.2, 0.1, 0.0], [0.1, -0.6, 0.3]]
+
+
+def test_shares_has_one_bar_a_cue_and_a_mark_a_class():
+    table = pd.DataFrame(
+        {"cue": ["shape", "exposure"], "value": [0.4, 0.1], "low": [0.3, 0.0], "high": [0.5, 0.2]}
+    ).assign(**{"class 0": [0.5, 0.2], "class 1": [0.3, 0.0]})
+    (ax,) = plots.shares(table, class_names=("NORMAL", "PNEUMONIA")).axes
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["shape", "exposure"]
+    assert [bar.get_width() for bar in ax.patches] == [0.4, 0.1]
+    marks = {line.get_label(): list(line.get_xdata()) for line in ax.lines}
+    assert marks["PNEUMONIA given the other look"] == [0.3, 0.0]

@@ -5,12 +5,12 @@ from xraylib.prose import (
     countermeasures,
     found,
     found_in_baseline,
-    found_in_cues,
     found_in_files,
+    found_in_shares,
     interval,
-    leaning,
     progression,
     protocol,
+    resting,
     short,
     wide,
 )
@@ -107,18 +107,20 @@ def test_found_compares_test_with_validation(test, change, overlap):
     assert f": {change}, and the two intervals {overlap}." in found(summary(test=test), HISTORY)
 
 
-def test_cues_are_told_from_the_strongest():
-    cues = pd.DataFrame(
-        {
-            "value": [0.5, 0.25],
-            "low": [0.375, 0.125],
-            "high": [0.625, 0.5],
-        },
-        index=["shape", "exposure"],
-    )
-    said = found_in_cues(cues)
-    assert "changes of **shape (.500 [.375, .625])** move this network most" in said
+def shares(**more):
+    columns = {"cue": ["shape", "exposure"], "value": [0.5, 0.25], "low": [0.375, 0.125]}
+    return pd.DataFrame(columns | {"high": [0.625, 0.5]} | more)
+
+
+def test_shares_are_told_from_the_strongest():
+    said = found_in_shares(shares())
+    assert "by **shape (.500 [.375, .625])**" in said
     assert "Then come exposure (.250 [.125, .500])." in said
+
+
+def test_a_network_that_tells_nothing_apart_rests_on_nothing():
+    nothing = [float("nan")] * 2
+    assert "no distance between the classes" in found_in_shares(shares(value=nothing))
 
 
 def test_findings_are_counted_and_named():
@@ -165,9 +167,9 @@ def test_countermeasures_are_averaged_over_seeds():
         ("shape", "none", 2, "validation matched for aspect", "AUC", 0.7),
         ("shape", "none", 2, "test", "AUC", 0.7),
         ("shape", "none", 1, "validation", "specificity", 0.1),
-        ("shape", "none", 1, "validation", "leans on frame", 0.25),
-        ("shape", "none", 1, "validation", "leans on shape", 0.75),
-        ("shape", "none", 2, "validation", "leans on shape", 0.25),
+        ("shape", "none", 1, "validation", "rests on frame", 0.25),
+        ("shape", "none", 1, "validation", "rests on shape", 0.75),
+        ("shape", "none", 2, "validation", "rests on shape", 0.25),
         ("shape", "crop", 1, "validation", "AUC", 0.8),
     ]
     names = ["traps", "countermeasure", "seed", "on", "metric", "value"]
@@ -181,24 +183,23 @@ def test_countermeasures_are_averaged_over_seeds():
         "validation AUC": ".950 [.900, 1.000]",
         "validation matched AUC": ".600 [.500, .700]",
         "test AUC": "-",
-        "leans on": "shape .50, frame .25",
+        "rests on": "shape .50, frame .25",
     }
     assert second["validation AUC"] == ".800"
 
 
-def test_leaning_names_each_cue_and_the_worst_for_the_specificity():
+def test_resting_names_each_cue_and_the_worst_for_the_specificity():
     rows = [
         ("a", "shape", "wider", "specificity", -0.1, -0.2, 0.0),
         ("a", "shape", "taller", "specificity", -0.25, -0.3, -0.2),
         ("a", "shape", "taller", "AUC", -0.5, -0.6, -0.4),
-        ("a", "shape", "", "lean", 0.5, 0.4, 0.6),
-        ("a", "frame", "", "lean", 0.25, 0.2, 0.3),
+        ("b", "shape", "wider", "specificity", -0.9, -1.0, -0.8),
     ]
     names = ["run", "cue", "intervention", "measure", "value", "low", "high"]
-    (row,) = leaning(pd.DataFrame(rows, columns=names)).to_dict("records")
+    (row,) = resting(shares(run="a"), pd.DataFrame(rows, columns=names)).to_dict("records")
     assert row == {
         "run": "a",
-        "shape": ".500 [.400, .600]",
-        "frame": ".250 [.200, .300]",
+        "exposure": ".250 [.125, .500]",
+        "shape": ".500 [.375, .625]",
         "specificity suffers most": "taller: -.250 [-.300, -.200]",
     }

@@ -27,9 +27,7 @@ from xraylib.data.augmentation import recompressed
 from xraylib.data.resizing import Fit, Resize, square
 
 UNCHANGED: Final = "unchanged"
-_LOGITS: Final = ("logit, class 0", "logit, class 1")
-MEASURES: Final = (*_LOGITS, "flips", "AUC", "sensitivity", "specificity")
-LEAN: Final = "lean"
+MEASURES: Final = ("logit, class 0", "logit, class 1", "flips", "AUC", "sensitivity", "specificity")
 # Files in memory at once, each in all its changed forms.
 _PORTION: Final = 32
 
@@ -234,9 +232,8 @@ def effects(
         high. `"logit, class 0"` is the mean paired change of the logit of that class' images,
         divided by the standard deviation of all unchanged logits, so that networks can be
         compared; `"flips"` is the share of images whose decision changed; the others are changes
-        of the metric. Then one row a cue with the measure `LEAN` and no intervention: how far its
-        interventions move the logit on average, up or down, in the class that they move more. It
-        depends on how large the changes are, and compares networks rather than cues.
+        of the metric. How far depends on how large the changes are: see `exchange` for what the
+        cues account for.
 
     Raises:
         ValueError: There are no unchanged images, or only one class.
@@ -256,26 +253,15 @@ def effects(
     before = wide[UNCHANGED].to_numpy()
     cues = scored.drop_duplicates("intervention").set_index("intervention")["cue"]
     rows: list[tuple[str, str, str, np.ndarray]] = []
-    moved: dict[str, list[list[np.ndarray]]] = {}
     for name in cues.index.drop(UNCHANGED):
         found = _measures(labels, before, wide[name].to_numpy(), threshold, weights)
         rows += [(cues[name], name, measure, found[measure]) for measure in MEASURES]
-        moved.setdefault(cues[name], []).append([found[each] for each in _LOGITS])
-    rows += [(cue, "", LEAN, _lean(np.array(each))) for cue, each in moved.items()]
     table = pd.DataFrame(rows, columns=["cue", "intervention", "measure", "value"])
     drawn = np.stack(table["value"].tolist())
     low, high = np.full((2, len(table)), np.nan)
     if resamples:
         low, high = np.nanpercentile(drawn[:, 1:], [2.5, 97.5], axis=1)
     return table.assign(value=drawn[:, 0], low=low, high=high)
-
-
-def _lean(moved: np.ndarray) -> np.ndarray:
-    """Of one cue, (interventions, classes, rows of weights) -> (rows of weights,)."""
-    # Signs and class are those of all images, for in each resample anew they would hide a zero.
-    directed = moved * np.sign(moved[:, :, :1])
-    by_class = directed.mean(axis=0)
-    return by_class[by_class[:, 0].argmax()]
 
 
 def _measures(
@@ -304,20 +290,6 @@ def _measures(
         "flips": flips,
         **{name: changes[:, column] for name, column in columns.items()},
     }
-
-
-def cues(effects: pd.DataFrame) -> pd.DataFrame:
-    """Ranks the cues by how much the network leans on them.
-
-    Args:
-        effects: As `effects` returns it.
-
-    Returns:
-        One row a cue, the strongest first, indexed by cue: value, low, high, in standard deviations
-        of the logits.
-    """
-    leans = effects[effects["measure"] == LEAN].set_index("cue")
-    return leans.sort_values("value", ascending=False, kind="stable")[["value", "low", "high"]]
 
 
 def most_moved(scored: pd.DataFrame, cue: str, *, images: int = 1) -> pd.DataFrame:

@@ -209,7 +209,7 @@ def scores(predictions: pd.DataFrame, *, class_names: Sequence[str], threshold: 
 
 
 def cues(effects: pd.DataFrame, *, class_names: Sequence[str]) -> Figure:
-    """What moves a network's logit that says nothing of the lungs, the strongest cue on top.
+    """What moves a network's logit that says nothing of the lungs, the cue moving it most on top.
 
     Args:
         effects: As `interventions.effects` returns it.
@@ -219,7 +219,7 @@ def cues(effects: pd.DataFrame, *, class_names: Sequence[str]) -> Figure:
         The figure: one line an intervention, one mark a class, with 95 % intervals.
     """
     moved = effects[effects["measure"].str.startswith("logit")]
-    strength = effects[effects["measure"] == "lean"].set_index("cue")["value"]
+    strength = moved["value"].abs().groupby(moved["cue"]).mean()
     lines = moved.drop_duplicates("intervention")[["cue", "intervention"]]
     lines = lines.sort_values("cue", key=lambda names: names.map(strength.rank(ascending=False)))
     height = 1.0 + 0.27 * len(lines) + 0.15 * len(strength)
@@ -253,6 +253,43 @@ def cues(effects: pd.DataFrame, *, class_names: Sequence[str]) -> Figure:
         "mean change of the logit of the same image, in standard deviations of all logits"
     )
     figure.legend(loc="outside upper right", ncols=2, fontsize=8)
+    return figure
+
+
+def shares(table: pd.DataFrame, *, class_names: Sequence[str]) -> Figure:
+    """The cues ranked by the part of a network's verdict that rests on each.
+
+    Args:
+        table: As `exchange.shares` returns it.
+        class_names: Of the labels 0 and 1.
+
+    Returns:
+        The figure: one line a cue, its share as a bar with the 95 % interval, and a mark for each
+        class.
+    """
+    figure, ax = plt.subplots(figsize=(8, 1.0 + 0.42 * len(table)), layout="constrained")
+    at = np.arange(len(table))
+    ax.barh(at, table["value"], height=0.5, color="0.88", edgecolor="0.4", label="both")
+    ends = [
+        np.clip(table["value"] - table["low"], 0, None),
+        np.clip(table["high"] - table["value"], 0, None),
+    ]
+    ax.errorbar(table["value"], at, xerr=ends, fmt="none", ecolor="black", capsize=3)
+    for label, name in enumerate(class_names):
+        ax.plot(
+            table[f"class {label}"],
+            at,
+            "os"[label],
+            markersize=5,
+            color=CLASS_COLOURS[label],
+            mfc="white" if label == 0 else CLASS_COLOURS[label],
+            label=f"{name} given the other look",
+        )
+    ax.axvline(0, color="0.6", linewidth=0.8)
+    ax.set_yticks(at, table["cue"])
+    ax.invert_yaxis()
+    ax.set_xlabel("share of the distance between the classes' scores that goes with the look")
+    figure.legend(loc="outside upper right", ncols=3, fontsize=8)
     return figure
 
 

@@ -70,23 +70,29 @@ def found(summary: pd.DataFrame, history: pd.DataFrame) -> str:
     )
 
 
-def found_in_cues(cues: pd.DataFrame) -> str:
-    """What moved a network's score, as sentences in Markdown.
+def found_in_shares(shares: pd.DataFrame) -> str:
+    """What a network's verdict rests on, as sentences in Markdown.
 
     Args:
-        cues: As `interventions.cues` returns it.
+        shares: As `exchange.shares` returns it.
 
     Returns:
         One paragraph.
     """
+    if shares["value"].isna().all():
+        return (
+            "This network does not score pneumonia above normal even on validation: there is no "
+            "distance between the classes for a cue to have a share of."
+        )
     first, *others = [
-        f"{row.Index} ({interval(row.value, row.low, row.high)})" for row in cues.itertuples()
+        f"{row.cue} ({interval(row.value, row.low, row.high)})" for row in shares.itertuples()
     ]
     return (
-        f"Of what says nothing of the lungs, changes of **{first}** move this network most: on "
-        "average by so many standard deviations of its logits, at the sizes chosen here. Then come "
+        f"Given the other class' look in one respect, the images go the farthest towards the "
+        f"other class' score by **{first}**, as a share of the whole way. Then come "
         f"{', '.join(others)}. The images are the same but for that, so it is what the network "
-        "reads, not what it might."
+        "reads, not what it might. Compression and shape are the file's alone; sharpness and "
+        "exposure are partly the lungs' own, for consolidation is white."
     )
 
 
@@ -136,22 +142,23 @@ def progression(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def leaning(effects: pd.DataFrame) -> pd.DataFrame:
-    """A table for reading of what several networks lean on.
+def resting(shares: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
+    """A table for reading of what the verdicts of several networks rest on.
 
     Args:
-        effects: As `interventions.effects` returns it, with a column run that names the network.
+        shares: As `exchange.shares` returns it, with a column run that names the network.
+        effects: As `interventions.effects` returns it, with the same column.
 
     Returns:
-        One row a run: how far it leans on each cue, with intervals, and the intervention that
-        takes most from its specificity, by how much.
+        One row a run: the share of each cue with its interval, and the intervention that takes
+        most from the specificity, by how much.
     """
     rows = []
-    for run, part in effects.groupby("run", sort=False):
+    for run, part in shares.groupby("run", sort=False):
         row = {"run": run}
-        for each in part[part["measure"] == "lean"].itertuples():
+        for each in part.sort_values("cue").itertuples():
             row[each.cue] = interval(each.value, each.low, each.high)
-        specificity = part[part["measure"] == "specificity"]
+        specificity = effects[(effects["run"] == run) & (effects["measure"] == "specificity")]
         worst = specificity.loc[specificity["value"].idxmin()]
         change = interval(worst["value"], worst["low"], worst["high"])
         rows.append(row | {"specificity suffers most": f"{worst['intervention']}: {change}"})
@@ -169,7 +176,7 @@ def countermeasures(results: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a data set and countermeasure, in the order of `results`: the mean AUC of its seeds
         on validation, on matched validation and on test, the lowest and highest in brackets where
-        there are several, and the two cues that the network leans on most, by the mean.
+        there are several, and the two cues that most of the verdict rests on, by the mean share.
     """
     data = results.columns[0]
     table = results.assign(on=results["on"].str.replace(r" matched for .*", " matched", regex=True))
@@ -186,10 +193,10 @@ def countermeasures(results: pd.DataFrame) -> pd.DataFrame:
                 row[f"{on} AUC"] = short(auc.loc[on, "mean"])
             else:
                 row[f"{on} AUC"] = interval(*auc.loc[on])
-        leans = part[part["metric"].str.startswith("leans on ")].groupby("metric")["value"].mean()
-        strongest = leans.sort_values(ascending=False).head(2)
-        row["leans on"] = ", ".join(
-            f"{metric.removeprefix('leans on ')} {short(value, 2)}"
+        rests = part[part["metric"].str.startswith("rests on ")].groupby("metric")["value"].mean()
+        strongest = rests.sort_values(ascending=False).head(2)
+        row["rests on"] = ", ".join(
+            f"{metric.removeprefix('rests on ')} {short(value, 2)}"
             for metric, value in strongest.items()
         )
         rows.append(row)

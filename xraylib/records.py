@@ -90,6 +90,7 @@ class Run:
         predictions: pd.DataFrame,
         metrics: pd.DataFrame,
         interventions: pd.DataFrame | None = None,
+        shares: pd.DataFrame | None = None,
         **more: Any,
     ) -> Path:
         """Writes everything, the record last, and removes the checkpoint.
@@ -101,6 +102,7 @@ class Run:
                 columns are left out. The paths are stored from the data's folder on.
             metrics: As `evaluation.summary` returns it.
             interventions: As `interventions.effects` returns it, where they were done.
+            shares: As `exchange.shares` returns it, likewise.
             **more: What else belongs into the record, JSON values, e.g. `counts`.
 
         Returns:
@@ -131,8 +133,9 @@ class Run:
             **more,
             "metrics": _rows(metrics),
         }
-        if interventions is not None:
-            record["interventions"] = _rows(interventions)
+        for name, table in (("interventions", interventions), ("shares", shares)):
+            if table is not None:
+                record[name] = _rows(table)
         if model is not None:
             # Keras looks at the ending of the name, which therefore stays.
             model.save(self.folder / ".writing.keras")

@@ -181,10 +181,7 @@ def _measured(path: Path) -> dict[str, object]:
         pixels = reading.grey(path)
     except reading.UnreadableImage as error:
         return found | {"problem": str(error).removeprefix(f"{path} ")}
-    with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
-        tables = getattr(image, "quantization", {})
-        quantization = float(sum(tables[min(tables)])) if tables else np.nan
-        mode = image.mode
+    quantization, mode = _quantization(content)
     height, width = pixels.shape
     return found | {
         "misnamed": ("PNG" if path.suffix.lower() == ".png" else "JPEG") != found["format"],
@@ -215,6 +212,28 @@ def _quantization_sums() -> np.ndarray:
     percent = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
     table = np.array(_ANNEX_K.split(), int)
     return np.clip((table * percent + 50) // 100, 1, 255).sum(axis=1)
+
+
+def jpeg_quality(path: Path | str) -> float:
+    """The quality that a JPEG was saved at, estimated as in `facts`.
+
+    Args:
+        path: Of an image file.
+
+    Returns:
+        1 to 100; NaN for a PNG.
+
+    Raises:
+        reading.UnreadableImage: The file is no image.
+    """
+    return _quality(_quantization(reading._content(Path(path)))[0])
+
+
+def _quantization(content: bytes) -> tuple[float, str]:
+    """The sum of the luminance quantization table (NaN for a PNG) and the mode."""
+    with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+        tables = getattr(image, "quantization", {})
+        return float(sum(tables[min(tables)])) if tables else np.nan, image.mode
 
 
 def _quality(quantization: float) -> float:
