@@ -18,7 +18,7 @@ README = ASSETS.parent / "README.md"
 
 def figures() -> None:
     """Draws VGG-19, one made radiograph of each kind, the progression, and what 01 reads."""
-    from xraylib import models, plots, records
+    from xraylib import comparison, models, plots, records
     from xraylib.data import sources, synthetic
 
     network = models.vgg19(400)
@@ -33,9 +33,8 @@ def figures() -> None:
     figure = plots.gallery(pictures, ["normal", "bacterial pneumonia", "viral pneumonia"])
     figure.savefig(ASSETS / "radiographs.png", dpi=150)
 
-    metrics = records.metrics(RESULTS)
-    chosen = metrics[(metrics["metric"] == "AUC") & (metrics["rule"] == "0.5")]
-    figure = plots.progression(chosen, metric="AUC")
+    reached = comparison.together(records.comparable(RESULTS).steps)
+    figure = plots.progression(reached[reached["metric"] == "AUC"], metric="AUC")
     figure.savefig(ASSETS / "progression.png", dpi=110)
 
     effects = pd.read_csv(RESULTS / "shortcuts" / "cues.csv", keep_default_na=False)
@@ -46,11 +45,17 @@ def figures() -> None:
 
 def readme() -> None:
     """Writes the table of the accepted runs between the two marks in README.md."""
-    from xraylib import prose, records
+    from xraylib import comparison, prose, records
 
-    lines = _markdown(prose.progression(records.table(RESULTS)))
-    lines += ["", *sorted({prose.protocol(record) for record in records.read(RESULTS)})]
+    kept = records.comparable(RESULTS)
+    lines = _markdown(prose.steps(comparison.together(kept.steps)))
+    runs = [record for of_step in kept.records.values() for record in of_step]
+    lines += ["", *sorted({prose.protocol(record) for record in runs})]
     text = _filled(README.read_text(encoding="utf-8"), "results", "\n".join(lines))
+    compared = comparison.neighbours(kept.steps)
+    compared.to_csv(RESULTS / "comparison.csv", index=False, float_format="%.4g")
+    lines = _markdown(prose.neighbours(compared, ("AUC", "balanced accuracy")))
+    text = _filled(text, "comparison", "\n".join(lines))
     effects = pd.read_csv(RESULTS / "shortcuts" / "cues.csv", keep_default_na=False)
     shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv")
     text = _filled(text, "cues", "\n".join(_markdown(prose.resting(shares, effects))))

@@ -10,9 +10,10 @@ from xraylib.comparison import (
     delong,
     holm,
     mcnemar,
+    missed,
     neighbours,
-    over_seeds,
     paired,
+    together,
 )
 from xraylib.evaluation import METRICS, metrics, patient_weights, weighted_metrics
 
@@ -609,57 +610,69 @@ def test_what_is_no_p():
         holm([0.5, -0.1, 2, np.nan])
 
 
-# ------------------------------------------------------------------ over_seeds
+# ------------------------------------------------------------------ together
 
 
-def long(rows):
-    columns = ["step", "run", "split", "rule", "metric", "value"]
-    return pd.DataFrame(
-        [(step, run, "test", "0.5", metric, value) for step, run, metric, value in rows],
-        columns=columns,
+def test_the_mean_and_the_spread_of_seeds_by_hand():
+    step = {"one": [predicted(FIRST), predicted(SECOND)], "two": [predicted(FIRST)]}
+    found = together(step, splits=["test"], resamples=0).set_index(["step", "metric"])
+    auc = found.loc[("one", "AUC")]
+    # 5/6 and 3/4, as above.
+    assert auc["each"] == pytest.approx([5 / 6, 3 / 4])
+    assert auc["value"] == pytest.approx(19 / 24)
+    assert auc["standard deviation"] == pytest.approx((5 / 6 - 3 / 4) / 2**0.5)
+    assert auc["runs"] == 2
+    assert np.isnan(found.loc[("two", "AUC"), "standard deviation"])
+    assert found["low"].isna().all()
+
+
+def test_one_run_has_the_interval_of_its_metrics():
+    run = many(seed=0)[0].assign(path=[f"{place:02}" for place in range(60)])
+    found = together({"one": [run]}, splits=["test"], resamples=300, seed=4)
+    columns = [run[name].to_numpy() for name in ("label", "score")]
+    alone = metrics(*columns, patients=run["patient"].to_numpy(), resamples=300, seed=4)
+    pd.testing.assert_frame_equal(found[["value", "low", "high"]], alone[["value", "low", "high"]])
+
+
+def test_the_same_run_twice_is_no_more_certain():
+    run, _ = many(seed=0)
+    once, twice = (
+        together({"one": [run] * times}, splits=["test"], resamples=200)[["low", "high"]]
+        for times in (1, 2)
     )
+    pd.testing.assert_frame_equal(once, twice)
 
 
-def test_over_seeds_by_hand():
-    rows = [("one", f"one-{number}", "AUC", value) for number, value in enumerate([0.7, 0.8, 0.9])]
-    table = over_seeds(long([*rows, ("two", "two-0", "AUC", 0.6)]))
-    assert list(table) == [
-        *("step", "split", "rule", "metric"),
-        *("mean", "standard deviation", "seeds", "missing"),
+def test_seeds_may_validate_on_other_patients():
+    runs = [
+        predicted(FIRST, patients=names, split="validation").assign(
+            path=lambda rows, seed=seed: f"{seed}/" + rows["path"]
+        )
+        for seed, names in enumerate(("abcde", "vwxyz"))
     ]
-    # The squares of -.1, 0, .1 sum up to .02, over two of three .01.
-    assert table.iloc[0, 4:].tolist() == [pytest.approx(0.8), pytest.approx(0.1), 3, 0]
-    assert table.iloc[1, 4:].tolist() == pytest.approx([0.6, np.nan, 1, 0], nan_ok=True)
+    found = together({"one": runs}, splits=["validation"], resamples=50)
+    assert found["value"].tolist()[0] == pytest.approx(5 / 6)
 
 
-def test_what_is_missing_is_counted():
-    rows = [("one", "a", "AUC", 0.7), ("one", "b", "AUC", np.nan), ("one", "c", "Brier", 0.2)]
-    table = over_seeds(long(rows)).set_index("metric")
-    assert table.loc["AUC", ["mean", "seeds", "missing"]].tolist() == [0.7, 1, 2]
-    assert table.loc["Brier", ["mean", "seeds", "missing"]].tolist() == [0.2, 1, 2]
+def test_a_step_without_runs():
+    with pytest.raises(ValueError, match="the step one has no runs"):
+        together({"one": []})
 
 
-def test_no_seed_has_a_value():
-    table = over_seeds(long([("one", "a", "AUC", np.nan)]))
-    assert table.iloc[0, 4:].tolist() == pytest.approx([np.nan, np.nan, 0, 1], nan_ok=True)
+# ------------------------------------------------------------------ missed
 
 
-def test_over_seeds_by_other_columns():
-    metrics = long([("one", "a", "AUC", 0.7), ("one", "b", "AUC", 0.8), ("two", "c", "AUC", 0.9)])
-    metrics["size"] = [64.0, 224.0, np.nan]
-    table = over_seeds(metrics, by=["step", "size", "metric"])
-    assert table["mean"].tolist() == [0.7, 0.8, 0.9]
-    assert table["missing"].tolist() == [0, 0, 0]
-    # The metrics of one run are no seeds.
-    assert over_seeds(metrics, by=["metric"])["seeds"].tolist() == [3]
+def test_what_every_run_gets_wrong_the_worst_first():
+    # Called at .5: the first misses places 1 and 3, the second 2 and 3; a third 1, 2 and 3.
+    third = predicted(np.array([0.9, 0.2, 0.1, 0.7, 0.1]))
+    found = missed({"one": [predicted(FIRST)], "two": [predicted(SECOND), third]})
+    assert found["path"].tolist() == ["test/3.jpeg"]
+    assert found.loc[0, ["patient", "label"]].tolist() == ["d", 0]
+    assert found.loc[0, "score"] == pytest.approx((0.5 + 0.5 + 0.7) / 3)
+    two = missed({"one": [predicted(FIRST)], "two": [third]})
+    assert two["path"].tolist() == ["test/1.jpeg", "test/3.jpeg"]
 
 
-def test_a_run_counts_once():
-    rows = [("one", "a", "AUC", 0.7), ("one", "a", "Brier", 0.2), ("one", "b", "AUC", 0.8)]
-    with pytest.raises(ValueError, match=r"1 of 3 values are a run's second.*\['step'\]"):
-        over_seeds(long(rows), by=["step"])
-
-
-def test_a_missing_column():
-    with pytest.raises(ValueError, match="the metrics have no column rule, run"):
-        over_seeds(long([]).drop(columns=["rule", "run"]))
+def test_nobody_misses_what_one_gets_right():
+    right = predicted(LABELS.astype(float))
+    assert missed({"one": [predicted(FIRST)], "two": [right]}).empty

@@ -46,11 +46,12 @@ def predictions():
 def reached():
     return pd.DataFrame(
         {
-            "name": ["01_basic_cnn", "01_basic_cnn", "03_vgg19", "03_vgg19"],
+            "step": ["01_basic_cnn", "01_basic_cnn", "03_vgg19", "03_vgg19"],
             "split": ["validation", "test"] * 2,
             "value": [0.9, 0.7, 1.0, 0.8],
             "low": [0.8, 0.6, 0.99, 0.7],
             "high": [0.95, 0.75, 1.0, 0.85],
+            "each": [[0.85, 0.95], [0.65, 0.75], [1.0], [0.8]],
         }
     )
 
@@ -237,23 +238,40 @@ def test_progression_bears_what_is_not_defined(reached):
     assert len(ax.get_yticklabels()) == 2
 
 
-# ------------------------------------------------------------------ roc
+def test_progression_shows_each_seed_where_there_are_several(reached):
+    (ax,) = plots.progression(reached).axes
+    ticks = [list(line.get_xdata()) for line in ax.lines if line.get_marker() == "|"]
+    assert [0.85, 0.95] in ticks and [0.65, 0.75] in ticks
+    assert [1.0] not in ticks
 
 
-def test_roc_has_one_line_a_run_and_reads_test_only(predictions):
+# ------------------------------------------------------------------ curves
+
+
+def test_curves_has_one_line_a_run_and_reads_test_only(predictions):
     other = predictions.assign(score=1 - predictions["score"])
-    (ax,) = drawn(plots.roc({"first": predictions, "second": other})).axes
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("1 - specificity", "sensitivity")
-    assert ax.get_title() == "test"
-    assert legend(ax) == ["first", "second"]
+    reliability = {"first": pd.DataFrame({"score": [0.25, 0.75], "observed": [0.0, 1.0]})}
+    worth = {"threshold": [0.25, 0.75], "scores": [0.5, 0.25], "all": [0.4, -1.0], "none": 0.0}
+    benefit = {name: pd.DataFrame(worth) for name in ("first", "second")}
+    figure = drawn(plots.curves({"first": predictions, "second": other}, reliability, benefit))
+    roc, precision, reliable, decision = figure.axes
     # .8 is of class 1, .6 of 0, .4 of 1, .2 of 0.
     points = [[0, 0], [0, 0.5], [0.5, 0.5], [0.5, 1], [1, 1]]
-    assert lines(ax)["first"].get_xydata().tolist() == points
+    assert lines(roc)["first"].get_xydata().tolist() == points
+    found = lines(precision)["first"].get_xydata().tolist()
+    assert found == [[1, 0.5], [1, 2 / 3], [0.5, 0.5], [0.5, 1], [0, 1]]
+    assert lines(reliable)["first"].get_xydata().tolist() == [[0.25, 0], [0.75, 1]]
+    assert "second" not in lines(reliable)
+    assert lines(decision)["second"].get_ydata().tolist() == [0.5, 0.25]
+    assert decision.get_ylim() == pytest.approx((-0.075, 0.55))
+    (shown,) = figure.legends
+    said = [text.get_text() for text in shown.get_texts()]
+    assert said == ["first", "second", "call all", "call none"]
 
 
-def test_roc_tells_many_runs_apart(predictions):
-    (ax,) = plots.roc({f"run {number}": predictions for number in range(9)}).axes
-    looks = {(line.get_linestyle(), line.get_color()) for line in ax.get_lines()}
+def test_curves_tell_many_runs_apart(predictions):
+    roc = plots.curves({f"run {n}": predictions for n in range(9)}, {}, {}).axes[0]
+    looks = {(line.get_linestyle(), line.get_color()) for line in roc.get_lines()}
     assert len(looks) == 9 + 1
 
 

@@ -2,16 +2,23 @@ import pandas as pd
 import pytest
 
 from xraylib.prose import (
+    calibrated,
     countermeasures,
     found,
     found_in_baseline,
     found_in_files,
     found_in_shares,
+    found_in_steps,
     interval,
+    neighbours,
+    points,
+    probability,
     progression,
     protocol,
     resting,
     short,
+    signed,
+    steps,
     wide,
 )
 
@@ -203,3 +210,100 @@ def test_resting_names_each_cue_and_the_worst_for_the_specificity():
         "shape": ".500 [.375, .625]",
         "specificity suffers most": "taller: -.250 [-.300, -.200]",
     }
+
+
+def reached(name="01", runs=1, low=0.7):
+    rows = [
+        (name, split, metric, 0.75, low, 0.8, 0.02 if runs > 1 else float("nan"), runs)
+        for split in ("validation", "test")
+        for metric in ("AUC", "accuracy", "sensitivity", "specificity")
+    ]
+    names = ["step", "split", "metric", "value", "low", "high", "standard deviation", "runs"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def compared(p=0.01):
+    names = ["first", "second", "metric", "first value", "second value", "difference", "low"]
+    row = ["00", "01", "AUC", 0.5, 0.75, 0.25, -0.05, 0.3, p, p, "DeLong, clustered"]
+    return pd.DataFrame([row], columns=[*names, "high", "p", "p_holm", "test"])
+
+
+def test_steps_keep_patients_and_seeds_apart():
+    (one,) = steps(reached()).to_dict("records")
+    assert one == {
+        "step": "01",
+        "seeds": 1,
+        "validation AUC": ".750 [.700, .800]",
+        "test AUC": ".750 [.700, .800]",
+        "test accuracy": ".750 [.700, .800]",
+        "sensitivity": ".750 [.700, .800]",
+        "specificity": ".750 [.700, .800]",
+    }
+    (three,) = steps(reached(runs=3)).to_dict("records")
+    assert three["test AUC"] == ".750 [.700, .800] ± .020"
+
+
+def test_neighbours_say_difference_and_p():
+    (row,) = neighbours(compared()).to_dict("records")
+    assert row == {
+        "step": "01",
+        "against": "00",
+        "metric": "AUC",
+        "values": ".750, .500",
+        "difference": "+.250 [-.050, +.300]",
+        "p, Holm": "p = .010",
+        "by": "DeLong, clustered",
+    }
+
+
+@pytest.mark.parametrize(("p", "said"), [(0.01, "more than chance"), (0.2, "no more than chance")])
+def test_steps_are_judged_by_the_paired_test(p, said):
+    line = found_in_steps(reached(), compared(p))
+    assert line.startswith("- **01** (one seed): AUC .750 on validation, .750 [.700, .800] on test")
+    assert "above chance" in line
+    assert f"Against 00: +.250 [-.050, +.300], {said} in the choice" in line
+
+
+def test_a_step_at_chance():
+    assert "not distinguishable from chance" in found_in_steps(reached(low=0.4), compared())
+
+
+def test_points_have_one_row_a_rule():
+    table = pd.DataFrame(
+        [(".5", 0.5, "PPV", 0.5, 0.4, 0.6), (".5", 0.5, "NPV", 1.0, 0.9, 1.0)],
+        columns=["rule", "threshold", "metric", "value", "low", "high"],
+    )
+    (row,) = points(table).to_dict("records")
+    assert row == {
+        "threshold by": ".5",
+        "at": ".500",
+        "PPV": ".500 [.400, .600]",
+        "NPV": "1.000 [.900, 1.000]",
+    }
+
+
+def test_calibrated_has_one_row_a_split_and_temperature():
+    nan = float("nan")
+    table = pd.DataFrame(
+        [("test", 1.5, "Brier", 0.25, 0.2, 0.3), ("test", 1.5, "resolution", 0.1, nan, nan)],
+        columns=["split", "temperature", "metric", "value", "low", "high"],
+    )
+    (row,) = calibrated(table).to_dict("records")
+    assert row == {
+        "split": "test",
+        "temperature": "1.50",
+        "Brier": ".250 [.200, .300]",
+        "resolution": ".100",
+    }
+
+
+@pytest.mark.parametrize(
+    ("p", "said"), [(0.0004, "p < .001"), (0.034, "p = .034"), (float("nan"), "p not defined")]
+)
+def test_probabilities(p, said):
+    assert probability(p) == said
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.012, "+.012"), (-0.012, "-.012"), (0.0, ".000")])
+def test_differences_bear_their_sign(value, said):
+    assert signed(value) == said

@@ -1,5 +1,6 @@
 import errno
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -252,7 +253,7 @@ def test_paths_are_stored_from_the_data_folder_on(tmp_path, results):
         "test/PNEUMONIA/person1_virus_1.jpeg",
     ]
     assert stored["patient"].tolist() == ["IM-1", "test/NORMAL/mine.jpeg", "virus-1"]
-    assert stored["score"].tolist() == [0.25, 0.5, 0.333333]
+    assert stored["score"].tolist() == [0.25, 0.5, 1 / 3]
 
 
 def test_no_file_tells_where_it_was_made(tmp_path, results):
@@ -378,7 +379,7 @@ def test_a_broken_record_is_left_out_with_a_warning(tmp_path, text, said):
     assert record["folder"] == tmp_path / "good"
 
 
-@pytest.mark.parametrize("function", [records.read, records.table, records.metrics])
+@pytest.mark.parametrize("function", [records.read, records.table, records.comparable])
 def test_no_records(tmp_path, function):
     begin(tmp_path)
     for folder in (tmp_path, tmp_path / "nowhere"):
@@ -429,19 +430,6 @@ def test_table_of_a_run_that_finish_wrote(tmp_path, results):
     assert pd.isna(row["validation AUC"])
 
 
-def test_metrics_in_long_form(tmp_path):
-    plant(tmp_path / "run", parameters=PARAMETERS | {"IMAGE_SIZE": 224})
-    plant(tmp_path / "other", step="02_tuned_cnn")
-    table = records.metrics(tmp_path)
-    assert list(table) == [
-        *("name", "step", "run"),
-        *("split", "rule", "threshold", "metric", "value", "low", "high"),
-    ]
-    assert table["run"].tolist() == ["run"] * 3 + ["other"] * 3
-    assert table["name"].iloc[0] == "01_basic_cnn, 224 px, seed 7"
-    assert table["value"].tolist() == [0.75, 0.25, 0.5] * 2
-
-
 # ------------------------------------------------------------------ predictions
 
 
@@ -451,6 +439,21 @@ def test_predictions_of_a_run(tmp_path, results):
     stored = records.predictions(records.read(tmp_path)[0])
     assert tuple(stored) == PREDICTION_COLUMNS
     assert stored["label"].tolist() == [0, 0, 1]
+
+
+def test_predictions_keep_what_tells_scores_apart(tmp_path, results):
+    # Two numbers next to 1, which fewer digits would make one, and their order a tie.
+    near = [1 - 1e-15, 1 - 2e-15]
+    results["predictions"]["score"] = [0.25, *near]
+    begin(tmp_path).finish(**results)
+    stored = records.predictions(records.read(tmp_path)[0])["score"]
+    assert stored[1] > stored[2]
+
+
+def test_shares_are_in_the_record(tmp_path, results):
+    shares = pd.DataFrame({"cue": ["shape"], "value": [0.5], "low": [np.nan]})
+    path = begin(tmp_path).finish(**results, shares=shares)
+    assert json.loads(path.read_text())["shares"] == [{"cue": "shape", "value": 0.5, "low": None}]
 
 
 def test_predictions_that_are_gone(tmp_path):
@@ -472,6 +475,91 @@ def test_predictions_that_are_broken(tmp_path, text, said):
     (tmp_path / "predictions.csv").write_text(text)
     with pytest.raises(ValueError, match=said):
         records.predictions({"folder": tmp_path, "step": "01_basic_cnn"})
+
+
+# ------------------------------------------------------------------ comparable
+
+
+SCORED = pd.DataFrame(
+    {
+        "path": ["train/NORMAL/v.jpeg", "test/NORMAL/a.jpeg", "test/PNEUMONIA/b.jpeg"],
+        "patient": ["v", "a", "b"],
+        "split": ["validation", "test", "test"],
+        "label": [0, 0, 1],
+        "score": [0.1, 0.2, 0.9],
+    }
+)
+
+
+def plant_run(folder, *, predictions=SCORED, seed=0, **more):
+    parameters = PARAMETERS | {"SEED": seed} | more.pop("parameters", {})
+    plant(folder, parameters=parameters, seed=seed, **{"network": "tiny"} | more)
+    if predictions is not None:
+        predictions.to_csv(folder / "predictions.csv", index=False)
+
+
+def left_out(folder):
+    return records.comparable(folder).left_out.set_index("run")["reason"].to_dict()
+
+
+def test_runs_that_differ_in_the_seed_are_one_step(tmp_path):
+    for seed in (1, 0):
+        plant_run(tmp_path / f"small-{seed}", seed=seed, parameters={"IMAGE_SIZE": 64})
+    plant_run(tmp_path / "large", parameters={"IMAGE_SIZE": 224})
+    plant_run(tmp_path / "longer", parameters={"IMAGE_SIZE": 224, "EPOCHS": 9})
+    plant_run(tmp_path / "other", step="00_file_metadata", network=None, fingerprint="else")
+    found = records.comparable(tmp_path)
+    seeds = {name: [each["seed"] for each in runs] for name, runs in found.records.items()}
+    assert seeds == {
+        "00_file_metadata": [0],
+        "01_basic_cnn, 224 px, epochs 4": [0],
+        "01_basic_cnn, 224 px, epochs 9": [0],
+        "01_basic_cnn, 64 px": [0, 1],
+    }
+    assert [len(runs) for runs in found.steps.values()] == [1, 1, 1, 2]
+    assert found.left_out.empty
+
+
+def test_what_cannot_be_compared_is_left_out_by_name(tmp_path):
+    for seed in (0, 1, 2):
+        plant_run(tmp_path / f"good-{seed}", seed=seed)
+    plant_run(tmp_path / "gone", predictions=None)
+    plant_run(tmp_path / "nan", predictions=SCORED.assign(score=[0.1, np.nan, 0.9]))
+    plant_run(tmp_path / "outside", predictions=SCORED.assign(score=[0.1, 1.5, 0.9]))
+    plant_run(tmp_path / "one", predictions=SCORED.assign(label=[0, 0, 0]))
+    plant_run(tmp_path / "fewer", predictions=SCORED.assign(path=["v", "c", "d"]))
+    plant_run(tmp_path / "mixed", seed=1, fingerprint="ffff")
+    (tmp_path / "dead" / "checkpoint").mkdir(parents=True)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "record.json").write_text("{")
+    reasons = left_out(tmp_path)
+    said = {
+        "gone": "predictions.csv cannot be read",
+        "nan": "1 predictions have no score",
+        "outside": r"scores outside \[0, 1\]",
+        "one": r"labels \[0\]",
+        "fewer": "tested on other images",
+        "mixed": "other data than the other networks of seed 1",
+        "dead": "not finished",
+        "torn": "record cannot be read",
+    }
+    assert set(reasons) == set(said)
+    for name, words in said.items():
+        assert re.search(words, reasons[name]), reasons[name]
+    (runs,) = records.comparable(tmp_path).steps.values()
+    assert len(runs) == 3
+
+
+def test_a_run_that_is_trained_again_is_not_unfinished(tmp_path):
+    plant_run(tmp_path / "run")
+    (tmp_path / "run" / "checkpoint").mkdir()
+    assert left_out(tmp_path) == {}
+
+
+def test_nothing_to_compare(tmp_path):
+    plant_run(tmp_path / "gone", predictions=None)
+    with pytest.raises(ValueError, match=r"no run in .* can be compared .*gone: .*cannot be read"):
+        records.comparable(tmp_path)
 
 
 # ------------------------------------------------------------------ where it ran

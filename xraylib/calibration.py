@@ -14,7 +14,7 @@ CALIBRATION_METRICS: Final = (
     *("Brier", "reliability", "resolution", "uncertainty", "within"),
     *("ECE", "mean score minus prevalence"),
 )
-# Records keep six digits of a score, to which anything nearer to 1 is a 1 of infinite logit.
+# A float32 score nearer to 1 is hardly told from 1, whose logit is infinite.
 _CLIP: Final = 1e-6
 
 

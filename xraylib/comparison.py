@@ -1,8 +1,8 @@
 """Two or more runs on the same images -> what differs by more than chance.
 
 Chance is here which patients are in the test: the networks are taken as they were trained. How
-much another seed of the training would have changed is another question, which `over_seeds` is
-about.
+much another seed of the training would have changed is another question: see the standard
+deviations of `together`.
 """
 
 import itertools
@@ -20,8 +20,6 @@ _Runs: TypeAlias = Sequence[pd.DataFrame]
 _Thresholds: TypeAlias = tuple[float | Sequence[float], float | Sequence[float]]
 
 _COLUMNS: Final = ("path", "patient", "split", "label", "score")
-# What tells apart the numbers of one run, and not the runs.
-_OF_A_NUMBER: Final = ("split", "rule", "metric")
 
 
 class AucDifference(NamedTuple):
@@ -163,6 +161,72 @@ def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> Discor
     discordant = only_first + only_second
     p = float(stats.binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0
     return Discordance(only_first, only_second, p)
+
+
+def together(
+    steps: Mapping[str, _Runs],
+    *,
+    splits: Sequence[str] = ("validation", "test"),
+    threshold: float = 0.5,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """What the runs of each step reach on average, over patients and over seeds.
+
+    The two are kept apart: the interval says how far the mean of these runs would move with other
+    patients, the standard deviation how far apart the runs are. Patients are drawn with all their
+    images in all runs, also where each seed validates on other patients.
+
+    Args:
+        steps: Of each step its runs, as for `paired`.
+        splits: Which parts of the images.
+        threshold: A score of at least this is called class 1, in [0, 1].
+        resamples: Of patients, for the percentile intervals; 0 for none.
+        confidence: Of the intervals, in (0, 1).
+        seed: Of the resampling.
+
+    Returns:
+        One row a step, split and metric (of `evaluation.METRICS`), with the columns step, split,
+        metric, value (the mean over the runs), low, high, standard deviation (over the runs; NaN
+        for one), runs, and each (a list of every run's value).
+
+    Raises:
+        ValueError: A step has no runs, or one does not hold what it should.
+    """
+    _check_confidence(confidence)
+    parts = []
+    for (name, runs), split in itertools.product(steps.items(), splits):
+        if not len(runs):
+            raise ValueError(f"the step {name} has no runs: give one or more")
+        rows = [_rows(run, split, f"run {at} of {name}") for at, run in enumerate(runs)]
+        codes, known = pd.factorize(np.concatenate([each["patient"] for each in rows]))
+        draws = np.vstack(
+            [
+                np.ones(len(known)),
+                evaluation.patient_weights(np.arange(len(known)), resamples, seed),
+            ]
+        )
+        ends = np.cumsum([len(each) for each in rows])[:-1]
+        found = np.stack(
+            [
+                evaluation.weighted_metrics(
+                    each["label"].to_numpy(), each["score"].to_numpy(), threshold, draws[:, own]
+                )
+                for each, own in zip(rows, np.split(codes, ends), strict=True)
+            ]
+        )
+        means, each_run = found.mean(axis=0), found[:, 0]
+        low, high = np.full((2, len(METRICS)), np.nan)
+        if resamples:
+            low, high = evaluation.percentiles(means[1:], confidence)
+        several = len(rows) > 1
+        part = pd.DataFrame({"step": name, "split": split, "metric": METRICS, "value": means[0]})
+        part["low"], part["high"] = low, high
+        part["standard deviation"] = each_run.std(axis=0, ddof=1) if several else np.nan
+        part["runs"], part["each"] = len(rows), each_run.T.tolist()
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
 
 
 def paired(
@@ -330,6 +394,33 @@ def neighbours(
     return table
 
 
+def missed(
+    steps: Mapping[str, _Runs], *, split: str = "test", threshold: float = 0.5
+) -> pd.DataFrame:
+    """The images that every run of every step gets wrong.
+
+    Args:
+        steps: Of each step its runs, as for `paired`, of the same images.
+        split: Which part of the images.
+        threshold: A score of at least this is called class 1, in [0, 1].
+
+    Returns:
+        One row an image: path, patient, label, and score, the mean over all runs, the most wrong
+        ones first.
+
+    Raises:
+        ValueError: As for `paired`.
+    """
+    runs = [run for step in steps.values() for run in step]
+    images, (scores, _) = _aligned(runs, runs[:1], split)
+    labels = images["label"].to_numpy()
+    wrong = ((scores >= threshold) != labels.astype(bool)).all(axis=0)
+    found = images[["patient", "label"]].assign(score=scores.mean(axis=0))[wrong].reset_index()
+    far = (found["score"] - found["label"]).abs()
+    order = far.sort_values(ascending=False, kind="stable").index
+    return found.loc[order, ["path", "patient", "label", "score"]].reset_index(drop=True)
+
+
 def holm(p: np.ndarray) -> np.ndarray:
     """Adjusts the p of one family for how many there are.
 
@@ -354,43 +445,6 @@ def holm(p: np.ndarray) -> np.ndarray:
     adjusted = np.full(len(p), np.nan)
     adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)).clip(max=1)
     return adjusted
-
-
-def over_seeds(
-    metrics: pd.DataFrame, *, by: Sequence[str] = ("step", *_OF_A_NUMBER)
-) -> pd.DataFrame:
-    """Mean and standard deviation of each metric over the runs of a step.
-
-    Args:
-        metrics: One number a row, with the columns run, value and those of `by`.
-        by: What the runs that are averaged have in common. Where runs of a step differ in more
-            than the seed, name the columns that tell.
-
-    Returns:
-        One row a group, with the columns of `by`, mean, standard deviation (of one seed NaN),
-        seeds (how many have a value: those that are averaged), and missing (how many more runs
-        there are that should, but have NaN or no such row).
-
-    Raises:
-        ValueError: A column is missing, or a run has several values in one group.
-    """
-    if missing := [name for name in (*by, "run", "value") if name not in metrics]:
-        raise ValueError(f"the metrics have no column {', '.join(missing)}")
-    if several := int(metrics.duplicated([*by, "run"]).sum()):
-        raise ValueError(
-            f"{several} of {len(metrics)} values are a run's second in their group: name in `by` "
-            f"what tells them apart. Received: {list(by)}"
-        )
-    whole = [name for name in by if name not in _OF_A_NUMBER]
-    runs: pd.Series | int = metrics["run"].nunique()
-    if whole:
-        runs = metrics.groupby(whole, dropna=False)["run"].transform("nunique")
-    groups = metrics.assign(runs=runs).groupby([*by], dropna=False, sort=False)
-    found = groups.agg(
-        mean=("value", "mean"), std=("value", "std"), seeds=("value", "count"), runs=("runs", "max")
-    )
-    found["missing"] = found.pop("runs") - found["seeds"]
-    return found.rename(columns={"std": "standard deviation"}).reset_index()
 
 
 def _placements(positive: np.ndarray, scores: np.ndarray, name: str) -> tuple[int, np.ndarray]:

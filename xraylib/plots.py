@@ -4,7 +4,7 @@ The two colours are from Okabe and Ito's palette (2008) and differ in lightness;
 cross, their style differs as well.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import matplotlib.pyplot as plt
@@ -293,21 +293,23 @@ def shares(table: pd.DataFrame, *, class_names: Sequence[str]) -> Figure:
     return figure
 
 
-def progression(metrics: pd.DataFrame, *, metric: str = "AUC") -> Figure:
-    """What each run reached on validation and on test, with its interval.
+def progression(steps: pd.DataFrame, *, metric: str = "AUC") -> Figure:
+    """What each step reached on validation and on test.
 
     Args:
-        metrics: One row a run and split: the columns name, split, value, low, high.
+        steps: One row a step and split: the columns step, split, value (the mean over its seeds),
+            low, high, and each, a list with the value of every seed.
         metric: What the values are; the axis' label.
 
     Returns:
-        The figure: one line a run, from top to bottom; validation open, test filled.
+        The figure: one line a step, from top to bottom; validation open, test filled, the seeds as
+        small ticks.
     """
-    names = list(dict.fromkeys(metrics["name"]))
+    names = list(dict.fromkeys(steps["step"]))
     figure, ax = plt.subplots(figsize=(8, 0.9 + 0.62 * len(names)), layout="constrained")
     for split, shift, face in (("validation", -0.14, "white"), ("test", 0.14, PNEUMONIA_COLOUR)):
-        rows = metrics[metrics["split"] == split]
-        at = [names.index(name) + shift for name in rows["name"]]
+        rows = steps[steps["split"] == split]
+        at = [names.index(name) + shift for name in rows["step"]]
         # At value 1 a percentile interval may end a rounding error below it.
         below = np.clip(rows["value"] - rows["low"], 0, None)
         above = np.clip(rows["high"] - rows["value"], 0, None)
@@ -321,6 +323,9 @@ def progression(metrics: pd.DataFrame, *, metric: str = "AUC") -> Figure:
             capsize=3,
             label=split,
         )
+        for place, seeds in zip(at, rows["each"], strict=True):
+            if len(seeds) > 1:
+                ax.plot(seeds, [place] * len(seeds), "|", color="black", ms=9, mew=1.2)
     ax.axvline(0.5, color="0.6", linestyle=":", label="chance")
     ax.set(yticks=range(len(names)), xlabel=f"{metric}, 95 % interval over patients")
     ax.set_yticklabels(names)
@@ -329,33 +334,60 @@ def progression(metrics: pd.DataFrame, *, metric: str = "AUC") -> Figure:
     return figure
 
 
-def roc(predictions: dict[str, pd.DataFrame]) -> Figure:
-    """Receiver operating characteristics on test, one line a run.
+def curves(
+    predictions: Mapping[str, pd.DataFrame],
+    reliability: Mapping[str, pd.DataFrame],
+    benefit: Mapping[str, pd.DataFrame],
+) -> Figure:
+    """Four views of the same scores on test, one line a run.
 
     Args:
-        predictions: Of each run's name, one row an image with the columns split, label and score.
+        predictions: Of each run's name, one row an image with the columns split, label and score:
+            for the receiver operating characteristic and for precision against recall.
+        reliability: As `calibration.reliability` returns it, of some or all of these runs.
+        benefit: As `calibration.net_benefit` returns it, of some or all of these runs.
 
     Returns:
         The figure.
     """
-    from sklearn.metrics import roc_curve
+    from sklearn.metrics import precision_recall_curve, roc_curve
 
-    figure, ax = plt.subplots(figsize=(4.8, 4.5), layout="constrained")
+    figure, axes = plt.subplots(2, 2, figsize=(9.5, 9), layout="constrained")
+    (roc, precision), (reliable, worth) = axes
     styles = ("-", "--", "-.", ":")
     colours = ("#0072B2", "#D55E00", "#009E73", "#000000", "#CC79A7")
     for number, (name, rows) in enumerate(predictions.items()):
+        look = {
+            "linestyle": styles[number % len(styles)],
+            "color": colours[number % len(colours)],
+            "label": name,
+        }
         test = rows[rows["split"] == "test"]
-        false_positive, true_positive, _ = roc_curve(test["label"], test["score"])
-        ax.plot(
-            false_positive,
-            true_positive,
-            styles[number % len(styles)],
-            color=colours[number % len(colours)],
-            label=name,
-        )
-    ax.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
-    ax.set(xlabel="1 - specificity", ylabel="sensitivity", title="test", aspect="equal")
-    ax.legend(fontsize=8, loc="lower right")
+        roc.plot(*roc_curve(test["label"], test["score"])[:2], **look)
+        share, found, _ = precision_recall_curve(test["label"], test["score"])
+        precision.plot(found, share, **look)
+        if name in reliability:
+            bins = reliability[name]
+            reliable.plot(bins["score"], bins["observed"], marker=".", **look)
+        if name in benefit:
+            worth.plot(benefit[name]["threshold"], benefit[name]["scores"], **look)
+    roc.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
+    roc.set(xlabel="1 - specificity", ylabel="sensitivity", title="At every threshold")
+    precision.set(xlabel="sensitivity (recall)", ylabel="precision", title="Of those called sick")
+    precision.set_ylim(0, 1.02)
+    reliable.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
+    reliable.set(xlabel="mean score of a tenth", ylabel="share with pneumonia", title="Reliability")
+    if benefit:
+        first = next(iter(benefit.values()))
+        worth.plot(first["threshold"], first["all"], color="0.6", linewidth=0.8, label="call all")
+        worth.axhline(0, color="0.8", linewidth=0.8, label="call none")
+        top = max(float(each["scores"].max()) for each in benefit.values())
+        worth.set_ylim(-0.15 * top, 1.1 * top)
+    worth.set(xlabel="threshold", ylabel="net benefit", title="Decision curve")
+    for ax in (roc, reliable):
+        ax.set_aspect("equal")
+    handles = dict(zip(*reversed(worth.get_legend_handles_labels()), strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 

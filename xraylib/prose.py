@@ -1,6 +1,7 @@
 """Tables of numbers -> tables and sentences for people, computed and never typed."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import pandas as pd
 
@@ -274,29 +275,166 @@ def found_in_baseline(summary: pd.DataFrame) -> str:
     )
 
 
-def found_in_runs(metrics: pd.DataFrame) -> str:
-    """What a progression of runs shows, as a list in Markdown.
+def found_in_steps(steps: pd.DataFrame, compared: pd.DataFrame) -> str:
+    """What a progression shows, as a list in Markdown.
 
     Args:
-        metrics: As `records.metrics` returns it.
+        steps: As `steps` takes it.
+        compared: As `comparison.neighbours` returns it.
 
     Returns:
-        One line a run.
+        One line a step: what it reached, and whether that differs from the step before it.
     """
-    auc = metrics[(metrics["metric"] == "AUC") & (metrics["rule"] == "0.5")]
+    auc = steps[steps["metric"] == "AUC"].set_index(["step", "split"])
+    against = compared[compared["metric"] == "AUC"].set_index("second")
     lines = []
-    for name, rows in auc.groupby("name", sort=False):
-        by_split = rows.drop_duplicates("split", keep="last").set_index("split")
-        test, validation = by_split.loc["test"], by_split.loc["validation"]
+    for name in dict.fromkeys(steps["step"]):
+        test, validation = auc.loc[(name, "test")], auc.loc[(name, "validation")]
         if test["low"] <= 0.5 <= test["high"]:
             chance = "not distinguishable from"
         else:
             chance = "above" if test["low"] > 0.5 else "below"
-        lines.append(
-            f"- **{name}**: AUC {interval(*validation[['value', 'low', 'high']])} on validation, "
-            f"{interval(*test[['value', 'low', 'high']])} on test, which is {chance} chance."
+        line = (
+            f"- **{name}** ({_seeds(test['runs'])}): AUC {short(validation['value'])} on "
+            f"validation, {interval(*test[['value', 'low', 'high']])} on test, which is {chance} "
+            "chance."
         )
+        if name in against.index:
+            row = against.loc[name]
+            verdict = "more than" if row["p_holm"] < 0.05 else "no more than"
+            line += (
+                f" Against {row['first']}: {signed(row['difference'])} "
+                f"[{signed(row['low'])}, {signed(row['high'])}], {verdict} chance in the choice of "
+                f"patients explains ({probability(row['p_holm'])}, corrected)."
+            )
+        lines.append(line)
     return "\n".join(lines)
+
+
+def steps(numbers: pd.DataFrame) -> pd.DataFrame:
+    """A table for reading of what each step reached.
+
+    Args:
+        numbers: As `comparison.together` returns it, of validation and of test, with the columns
+            step and split before.
+
+    Returns:
+        One row a step: the mean over its seeds with the interval over patients, and after ± the
+        standard deviation over the seeds where there are several.
+    """
+    rows = []
+    for name, part in numbers.groupby("step", sort=False):
+        row = {"step": name, "seeds": int(part["runs"].max())}
+        for split, metric in _SHOWN:
+            found = part[(part["split"] == split) & (part["metric"] == metric)]
+            for each in found.to_dict("records"):
+                text = interval(each["value"], each["low"], each["high"])
+                if each["runs"] > 1:
+                    text += f" ± {short(each['standard deviation'])}"
+                row[metric if metric in ("sensitivity", "specificity") else f"{split} {metric}"] = (
+                    text
+                )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+_SHOWN: Final = (
+    ("validation", "AUC"),
+    ("test", "AUC"),
+    ("test", "accuracy"),
+    ("test", "sensitivity"),
+    ("test", "specificity"),
+)
+
+
+def neighbours(compared: pd.DataFrame, metrics: Sequence[str] = ("AUC",)) -> pd.DataFrame:
+    """A table for reading of paired comparisons.
+
+    Args:
+        compared: As `comparison.neighbours` returns it.
+        metrics: Which ones to show.
+
+    Returns:
+        One row a comparison and metric: step, against, metric, both values, the difference with its
+        interval, and p corrected after Holm, with the method.
+    """
+    shown = compared[compared["metric"].isin(metrics)]
+    return pd.DataFrame(
+        {
+            "step": shown["second"],
+            "against": shown["first"],
+            "metric": shown["metric"],
+            "values": [
+                f"{short(second)}, {short(first)}"
+                for first, second in zip(shown["first value"], shown["second value"], strict=True)
+            ],
+            "difference": [
+                f"{signed(value)} [{signed(low)}, {signed(high)}]"
+                for value, low, high in shown[["difference", "low", "high"]].itertuples(index=False)
+            ],
+            "p, Holm": [probability(value) for value in shown["p_holm"]],
+            "by": shown["test"],
+        }
+    ).reset_index(drop=True)
+
+
+def points(operating: pd.DataFrame) -> pd.DataFrame:
+    """A table for reading of ways to choose a threshold.
+
+    Args:
+        operating: As `evaluation.operating_points` returns it.
+
+    Returns:
+        One row a rule: the threshold, and every metric with its interval.
+    """
+    rows = []
+    for (rule, threshold), part in operating.groupby(["rule", "threshold"], sort=False):
+        numbers = part.set_index("metric")[["value", "low", "high"]]
+        rows.append(
+            {"threshold by": rule, "at": short(threshold)}
+            | {name: interval(*values) for name, *values in numbers.itertuples(name=None)}
+        )
+    return pd.DataFrame(rows)
+
+
+def calibrated(calibration: pd.DataFrame) -> pd.DataFrame:
+    """A table for reading of whether scores mean what they say.
+
+    Args:
+        calibration: As `calibration.calibration` returns it.
+
+    Returns:
+        One row a split and temperature, one column a metric.
+    """
+    rows = []
+    for (split, divisor), part in calibration.groupby(["split", "temperature"], sort=False):
+        row = {"split": split, "temperature": f"{divisor:.2f}"}
+        for each in part.to_dict("records"):
+            known = pd.notna(each["low"])
+            row[each["metric"]] = (
+                interval(each["value"], each["low"], each["high"])
+                if known
+                else short(each["value"])
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def signed(value: float) -> str:
+    """A difference with its sign: `+.012`, `-.012`, `.000`."""
+    text = short(value)
+    return text if text.startswith("-") or text == ".000" else f"+{text}"
+
+
+def probability(p: float) -> str:
+    """`p = .034`, or `p < .001`."""
+    if pd.isna(p):
+        return "p not defined"
+    return "p < .001" if p < 0.001 else f"p = {short(p)}"
+
+
+def _seeds(runs: int) -> str:
+    return "one seed" if runs == 1 else f"{int(runs)} seeds"
 
 
 def protocol(record: dict[str, Any]) -> str:
@@ -319,5 +457,5 @@ def protocol(record: dict[str, Any]) -> str:
         f"{counts['train']:,} images to train on, {counts['validation']:,} of other patients to "
         f"choose the epoch and the second threshold, {counts['test']:,} test images read once at "
         f"the end; threshold .5; {record['precision']} on {record['device']}; 95 % intervals from "
-        "2,000 resamples of patients; one seed a row."
+        "2,000 resamples of patients."
     )

@@ -5,6 +5,7 @@ therefore another run beside it, and the same ones are the same run: unfinished,
 with; finished, it is replaced when the new one is complete.
 """
 
+import collections
 import datetime
 import hashlib
 import importlib.metadata
@@ -13,8 +14,9 @@ import os
 import platform
 import shutil
 import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import filelock
 import pandas as pd
@@ -140,7 +142,7 @@ class Run:
             # Keras looks at the ending of the name, which therefore stays.
             model.save(self.folder / ".writing.keras")
             (self.folder / ".writing.keras").replace(self.folder / "model.keras")
-        _write(self.folder / "predictions.csv", stored.to_csv(index=False, float_format="%.6g"))
+        _write(self.folder / "predictions.csv", stored.to_csv(index=False))
         if history is not None:
             _write(self.folder / "history.csv", history.to_csv(index=False, float_format="%.6g"))
         path = self.folder / "record.json"
@@ -179,11 +181,135 @@ def read(folder: Path | str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda record: (record["step"], record["finished"]))
 
 
-def table(folder: Path | str) -> pd.DataFrame:
-    """One row a finished run.
+class Comparable(NamedTuple):
+    """Runs whose numbers may stand side by side.
+
+    Attributes:
+        steps: Of each step the predictions of its runs, which differ in their seeds only. A step is
+            named after its notebook and what tells it from another of the same, e.g.
+            `"03_vgg19, 64 px"`.
+        records: The same runs' records, in the same order.
+        left_out: What may not stand beside them: the columns run (the folder's name) and reason.
+    """
+
+    steps: dict[str, list[pd.DataFrame]]
+    records: dict[str, list[dict[str, Any]]]
+    left_out: pd.DataFrame
+
+
+def comparable(folder: Path | str) -> Comparable:
+    """The runs in a folder that were tested on the same images, step by step.
+
+    Left out by name are a run that is not finished or cannot be read, predictions that are missing
+    or hold something else than they should, a test of one class, a test of other images than most
+    runs have, and a network that saw other data than the others of its seed.
 
     Args:
         folder: As for `read`.
+
+    Returns:
+        The runs by step, in the order of the steps' names and of the seeds.
+
+    Raises:
+        ValueError: There are no records, or none that can be compared.
+    """
+    folder = Path(folder).expanduser()
+    left_out: dict[str, str] = {}
+    for path in sorted(folder.rglob("checkpoint")):
+        if path.is_dir() and not (path.parent / "record.json").exists():
+            left_out[path.parent.name] = "not finished: run it again, and it goes on"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = read(folder)
+    for warning in caught:
+        name, _, reason = str(warning.message).partition(" left out: ")
+        left_out[Path(name).parent.name] = f"its record cannot be read: {reason}"
+    tested, scored = {}, {}
+    for number, record in enumerate(found):
+        try:
+            scored[number] = predictions(record)
+            tested[number] = _tested_on(scored[number])
+        except ValueError as error:
+            left_out[record["folder"].name] = str(error)
+    usual = _most_common(tested.values())
+    seen = [
+        (found[number].get("seed"), found[number]["fingerprint"])
+        for number in tested
+        if found[number].get("network")
+    ]
+    runs: dict[str, list[int]] = {}
+    names = _step_names(found)
+    for number in tested:
+        record = found[number]
+        name, seed = record["folder"].name, record.get("seed")
+        of_seed = _most_common(print_ for other, print_ in seen if other == seed)
+        if tested[number] != usual:
+            left_out[name] = "tested on other images than most runs in this folder"
+        elif record.get("network") and record["fingerprint"] != of_seed:
+            left_out[name] = f"other data than the other networks of seed {seed}"
+        else:
+            runs.setdefault(names[number], []).append(number)
+    for numbers in runs.values():
+        numbers.sort(key=lambda number: found[number].get("seed") or 0)
+    if not runs:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise ValueError(f"no run in {folder} can be compared with another: {reasons}")
+    return Comparable(
+        steps={name: [scored[number] for number in numbers] for name, numbers in runs.items()},
+        records={name: [found[number] for number in numbers] for name, numbers in runs.items()},
+        left_out=pd.DataFrame(left_out.items(), columns=["run", "reason"]),
+    )
+
+
+def _tested_on(stored: pd.DataFrame) -> str:
+    """A digest of the test images, their labels and their patients."""
+    test = stored[stored["split"] == "test"]
+    if set(test["label"]) != {0, 1}:
+        raise ValueError(f"its test has the labels {sorted(set(test['label']))}: it needs 0 and 1")
+    if not test["score"].between(0, 1).all():
+        raise ValueError("it has scores outside [0, 1]")
+    rows = sorted(test[["path", "patient", "label"]].astype(str).itertuples(index=False, name=None))
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _most_common(values: Iterable[str]) -> str | None:
+    """The most frequent value; of several the first."""
+    counts = collections.Counter(values).most_common(1)
+    return counts[0][0] if counts else None
+
+
+def _step_names(found: list[dict[str, Any]]) -> list[str]:
+    """Of each record its step's name, the same for runs that differ in their seeds only."""
+    asked = [
+        {key: value for key, value in record["parameters"].items() if key not in (*_PLACES, "SEED")}
+        for record in found
+    ]
+    names = []
+    for record, own in zip(found, asked, strict=True):
+        alike = [
+            other
+            for other, of in zip(asked, found, strict=True)
+            if of["step"] == record["step"] and other != own
+        ]
+        told = [f"{own['IMAGE_SIZE']} px"] if "IMAGE_SIZE" in own else []
+        told += [
+            f"{key.lower().replace('_', ' ')} {own[key]}"
+            for key in own
+            if key != "IMAGE_SIZE"
+            and any(
+                other.get(key) != own[key] and other.get("IMAGE_SIZE") == own.get("IMAGE_SIZE")
+                for other in alike
+            )
+        ]
+        names.append(", ".join([record["step"], *told]))
+    return names
+
+
+def table(runs: Path | str | Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """One row a finished run.
+
+    Args:
+        runs: A folder as for `read`, or some records that it returned.
 
     Returns:
         The columns step, run (the folder's name), the parameters in lower case, network,
@@ -195,7 +321,7 @@ def table(folder: Path | str) -> pd.DataFrame:
         ValueError: There are no records.
     """
     rows = []
-    for record in read(folder):
+    for record in read(runs) if isinstance(runs, str | Path) else runs:
         row = {"step": record["step"], "run": record["folder"].name}
         row |= {
             name.lower(): value
@@ -216,29 +342,6 @@ def table(folder: Path | str) -> pd.DataFrame:
                 }
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def metrics(folder: Path | str) -> pd.DataFrame:
-    """All metrics of all finished runs, in long form.
-
-    Args:
-        folder: As for `read`.
-
-    Returns:
-        The columns name (the run's, as `name` gives it), step, run, and those of
-        `evaluation.summary`: split, rule, threshold, metric, value, low, high.
-
-    Raises:
-        ValueError: There are no records.
-    """
-    parts = []
-    for record in read(folder):
-        part = pd.DataFrame(record["metrics"])
-        part.insert(0, "name", name(record))
-        part.insert(1, "step", record["step"])
-        part.insert(2, "run", record["folder"].name)
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
 
 
 def name(record: dict[str, Any]) -> str:
