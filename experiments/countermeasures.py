@@ -40,6 +40,7 @@ COUNTERMEASURES: dict[str, tuple[dict[str, Any], augmentation.Augmentation | Non
     "random tone and texture": ({}, augmentation.PHOTOMETRIC),
     "both random": ({}, augmentation.ALL),
 }
+SHOWN = ("none", "both random")
 # The traps that a network could read, and the column that a matched validation takes for each.
 MATCHED_FOR = {
     "no trap": "aspect",
@@ -151,9 +152,11 @@ def run(path: Path, jobs: list[tuple[dict[str, Any], Any]]) -> None:
 def on_synthetic(seeds: list[int]) -> None:
     """Each trap alone, all of them and none, with every countermeasure."""
     jobs = []
-    for seed in seeds:
-        for name, column in MATCHED_FOR.items():
-            for countermeasure in COUNTERMEASURES:
+    # What README.md shows comes first.
+    order = sorted(COUNTERMEASURES, key=lambda name: name not in SHOWN)
+    for countermeasure in order:
+        for seed in seeds:
+            for name, column in MATCHED_FOR.items():
                 job = partial(
                     _on_made,
                     name,

@@ -280,6 +280,124 @@ def test_too_few_patients_of_one_class(table):
         index.hold_out_validation(few)
 
 
+# ------------------------------------------------------------------ folds
+
+
+def test_folds_are_of_train_and_val_alone(table):
+    before = table.copy()
+    cuts = index.folds(table, seed=0)
+    pd.testing.assert_frame_equal(table, before)
+    assert len(cuts) == 5
+    for cut in cuts:
+        pool = table[table["split"] != "test"]
+        pd.testing.assert_frame_equal(cut.drop(columns="split"), pool.drop(columns="split"))
+        assert set(cut["split"]) == {"train", "validation"}
+
+
+def test_folds_pool_a_validation_that_was_held_out(table):
+    held_out = index.hold_out_validation(table, seed=1)
+    for cut, other in zip(index.folds(held_out, seed=0), index.folds(table, seed=0), strict=True):
+        pd.testing.assert_frame_equal(cut, other)
+
+
+@pytest.mark.parametrize("number", [2, 5])
+def test_every_image_is_validated_in_one_fold(table, number):
+    cuts = index.folds(table, number=number, seed=0)
+    validated = sum((cut["split"] == "validation").astype(int) for cut in cuts)
+    assert len(validated) == 28
+    assert (validated == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_patient_on_both_sides_of_a_fold(table, seed):
+    for cut in index.folds(table, seed=seed):
+        assert (cut.groupby("patient")["split"].nunique() == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_both_classes_keep_their_share_in_every_fold(table, seed):
+    for cut in index.folds(table, number=3, seed=seed):
+        # A third of 14 is 4.7, and the largest patient has 3 images.
+        assert 3 <= sizes(cut)["validation", 0] <= 6
+        assert 3 <= sizes(cut)["validation", 1] <= 6
+
+
+def test_the_seed_decides_on_the_folds(table):
+    first, again, other = (pd.concat(index.folds(table, seed=seed)) for seed in (3, 3, 4))
+    assert first.equals(again)
+    assert not first.equals(other)
+
+
+@pytest.mark.parametrize("number", [1, 0, -5])
+def test_number_of_folds_out_of_range(table, number):
+    with pytest.raises(ValueError, match=f"folds must be 2 or more. Received: {number}"):
+        index.folds(table, number=number, seed=0)
+
+
+def test_too_few_patients_for_the_folds(table):
+    # In train and val there are 11 normal patients and 10 with pneumonia, in test more.
+    with pytest.raises(ValueError, match=r"PNEUMONIA has 10 patients .* 11 folds need 11: give"):
+        index.folds(table, number=11, seed=0)
+
+
+# ------------------------------------------------------------------ resplit
+
+
+def test_a_resplit_changes_nothing_but_the_split(table):
+    before = table.copy()
+    dealt = index.resplit(table, share=0.15, seed=0)
+    pd.testing.assert_frame_equal(table, before)
+    pd.testing.assert_frame_equal(dealt.drop(columns="split"), table.drop(columns="split"))
+
+
+@pytest.mark.parametrize("share, validation", [(0.15, 2), (0.2, 3), (0.5, 7)])
+def test_a_resplit_keeps_the_counts_of_each_class(table, share, validation):
+    # Each class has 14 images outside test; a seventh is 2, a fifth 2.8.
+    assert sizes(index.resplit(table, share=share, seed=0)) == {
+        ("train", 0): 14 - validation,
+        ("train", 1): 14 - validation,
+        ("validation", 0): validation,
+        ("validation", 1): validation,
+        ("test", 0): 3,
+        ("test", 1): 4,
+    }
+
+
+def test_a_resplit_takes_no_heed_of_patients(table):
+    dealt = [index.resplit(table, share=0.15, seed=seed) for seed in range(10)]
+    # Of 10 seeds, bacteria-3 with its 3 images comes to several splits in one at least.
+    assert any(cut[cut["patient"] == "bacteria-3"]["split"].nunique() > 1 for cut in dealt)
+    # And any image may come anywhere: with chances of .12 or more, in 100 seeds it does.
+    dealt += [index.resplit(table, share=0.15, seed=seed) for seed in range(10, 100)]
+    for row in (0, len(table) - 1):
+        assert {cut["split"].iloc[row] for cut in dealt} == {"train", "validation", "test"}
+
+
+def test_the_seed_decides_on_the_resplit(table):
+    first = index.resplit(table, share=0.15, seed=3)
+    assert first.equals(index.resplit(table, share=0.15, seed=3))
+    assert not first.equals(index.resplit(table, share=0.15, seed=4))
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 0.51, 1, float("nan")])
+def test_share_of_a_resplit_out_of_range(table, share):
+    with pytest.raises(ValueError, match=r"above 0 and at most \.5\. Received: "):
+        index.resplit(table, share=share, seed=0)
+
+
+def test_too_few_images_for_a_resplit(table):
+    with pytest.raises(
+        ValueError,
+        match=r"NORMAL has 3 images in test and 14 others, .* 0\.05 needs 1 and 20: give",
+    ):
+        index.resplit(table, share=0.05, seed=0)
+
+
+def test_a_resplit_without_test(table):
+    with pytest.raises(ValueError, match="NORMAL has 0 images in test and 14 others"):
+        index.resplit(table[table["split"] != "test"], share=0.15, seed=0)
+
+
 # ------------------------------------------------------------------ limit
 
 

@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from xraylib.data import sources
@@ -223,6 +224,85 @@ def hold_out_validation(table: pd.DataFrame, *, share: float = 0.15, seed: int =
     _, held_out = next(splitter.split(pool, pool["label"], pool["patient"]))
     table.loc[pool.index, "split"] = "train"
     table.loc[pool.index[held_out], "split"] = "validation"
+    return table
+
+
+def folds(table: pd.DataFrame, *, number: int = 5, seed: int) -> list[pd.DataFrame]:
+    """Cuts train into parts by patient, stratified by class, for a cross-validation.
+
+    `train` and `val`, or `validation`, are one pool, as in `hold_out_validation`; `test` is left
+    out. Each part is once the validation of what the others train: every image is validated once,
+    and no patient is on both sides.
+
+    Args:
+        table: As `from_tree` or `hold_out_validation` returns it.
+        number: Of parts, 2 or more.
+        seed: Of the shuffling.
+
+    Returns:
+        `number` copies of the pool's rows, in the order and with the index of `table`, with
+        `split` one of `"train"`, `"validation"`.
+
+    Raises:
+        ValueError: `number` is below 2, or a class has fewer patients than that.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    if number < 2:
+        raise ValueError(f"the number of folds must be 2 or more. Received: {number}")
+    pool = table[table["split"] != "test"]
+    patients = pool.groupby("label")["patient"].nunique()
+    for label, name in enumerate(CLASSES):
+        if patients.get(label, 0) < number:
+            raise ValueError(
+                f"{name} has {patients.get(label, 0)} patients in train and val, and {number} "
+                f"folds need {number}: give more images, or a smaller number of folds"
+            )
+    splitter = StratifiedGroupKFold(n_splits=number, shuffle=True, random_state=seed)
+    cuts = []
+    for _, held_out in splitter.split(pool, pool["label"], pool["patient"]):
+        cut = pool.assign(split="train")
+        cut.loc[pool.index[held_out], "split"] = "validation"
+        cuts.append(cut)
+    return cuts
+
+
+def resplit(table: pd.DataFrame, *, share: float, seed: int) -> pd.DataFrame:
+    """Throws all images together, `test` too, and deals them out at random, image by image.
+
+    This leaks: images of one patient come to both sides, and `test` is no longer of another origin
+    than `train`. It is done often, and it is here to show what it does to a result; it is for
+    nothing else. To cut a validation to work with, take `hold_out_validation`.
+
+    Args:
+        table: As `from_tree` or `hold_out_validation` returns it.
+        share: Of the images outside test that become validation, as for `hold_out_validation`.
+        seed: Of the dealing.
+
+    Returns:
+        A copy of `table` with `split` one of `"train"`, `"validation"`, `"test"`. Test has as many
+        images of each class as before, so that its prevalence is the same.
+
+    Raises:
+        ValueError: `share` is out of range, or a class has too few images for every split.
+    """
+    if not 0 < share <= 0.5:
+        raise ValueError(f"share of validation must be above 0 and at most .5. Received: {share}")
+    parts = round(1 / share)
+    table = table.copy()
+    rng = np.random.default_rng(seed)
+    for label, name in enumerate(CLASSES):
+        rows = table[table["label"] == label]
+        tests = int((rows["split"] == "test").sum())
+        others = len(rows) - tests
+        if not tests or others < parts:
+            raise ValueError(
+                f"{name} has {tests} images in test and {others} others, and a validation share "
+                f"of {share} needs 1 and {parts}: give more images, or a larger share"
+            )
+        dealt = ["test"] * tests + ["validation"] * round(others / parts)
+        dealt += ["train"] * (len(rows) - len(dealt))
+        table.loc[rows.index, "split"] = rng.permutation(dealt)
     return table
 
 

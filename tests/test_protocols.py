@@ -1,0 +1,190 @@
+"""The experiment's own code on tiny images; what it found is in assets/results/protocols.csv."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from xraylib import evaluation
+from xraylib.data import index, loading
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = {"epochs": 1, "batch_size": 8, "seed": 0}
+
+
+@pytest.fixture(scope="module")
+def protocols():
+    place = ROOT / "experiments" / "protocols.py"
+    spec = importlib.util.spec_from_file_location("protocols", place)
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(place.parent))  # it takes `run` from its neighbour
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def images(tree):
+    return loading.decode(index.from_tree(tree), image_size=32)
+
+
+def row(protocol, seed, metric, value, **more):
+    about = {"data": "tiny", "protocol": protocol, "seed": seed, "images": 1234}
+    return about | {"metric": metric, "value": value, "low": 0.25, "high": 0.75} | more
+
+
+def rows(protocol, seed, value, **more):
+    names = ("AUC", "accuracy", "sensitivity", "specificity", "Brier")
+    return [row(protocol, seed, name, value, **more) for name in names]
+
+
+# ------------------------------------------------------------------ cuts
+
+
+def test_the_official_test_is_judged_as_it_is(protocols, tree):
+    table = index.from_tree(tree)
+    (cut,) = protocols.cuts(table, "official test", seed=0)
+    assert ((cut["split"] == "test") == (table["split"] == "test")).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_cross_validation_judges_every_image_of_train_once(protocols, tree, seed):
+    table = index.from_tree(tree)
+    cuts = protocols.cuts(table, "cross-validation by patient in train", seed=seed)
+    judged = sorted(path for cut in cuts for path in cut[cut["split"] == "test"]["path"])
+    assert len(cuts) == 5
+    assert judged == sorted(table[table["split"] != "test"]["path"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_chosen_on_patients_that_the_cross_validation_judges(protocols, tree, seed):
+    table = index.from_tree(tree)
+    for cut in protocols.cuts(table, "cross-validation by patient in train", seed=seed):
+        assert set(cut["split"]) == {"train", "validation", "test"}
+        assert (cut.groupby("patient")["split"].nunique() == 1).all()
+
+
+def test_the_resplit_judges_as_many_images_as_the_official_test(protocols, tree):
+    table = index.from_tree(tree)
+    official, random = (
+        protocols.cuts(table, name, seed=0)[0]
+        for name in ("official test", "random re-split of all images")
+    )
+    counts = random[random["split"] == "test"]["label"].value_counts().to_dict()
+    assert counts == official[official["split"] == "test"]["label"].value_counts().to_dict()
+    assert set(random[random["split"] == "test"]["path"]) != set(
+        official[official["split"] == "test"]["path"]
+    )
+
+
+# ------------------------------------------------------------------ judged
+
+
+@pytest.fixture
+def untrained(protocols, monkeypatch):
+    """Puts a network that needs no training in place of the real one."""
+
+    class Brightness:
+        """Scores an image by its mean grey."""
+
+        def predict_on_batch(self, pixels):
+            return pixels.mean(axis=(1, 2, 3))[:, np.newaxis] / 255
+
+    monkeypatch.setattr(protocols.models, "basic_cnn", lambda *_, **__: Brightness())
+    monkeypatch.setattr(protocols.training, "fit", lambda *_, **__: None)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_scores_belong_to_their_images(protocols, images):
+    cut = protocols.cuts(images.table, "random re-split of all images", seed=0)[0]
+    scored = protocols.judged(images, cut, **TINY)
+    grey = dict(zip(images.table["path"], images.pixels.mean(axis=(1, 2, 3)) / 255, strict=True))
+    assert len(scored) == 7
+    assert scored["score"].tolist() == pytest.approx([grey[path] for path in scored["path"]])
+
+
+@pytest.mark.usefixtures("untrained")
+def test_images_whose_patient_was_trained_on_are_told(protocols, images):
+    cut = images.table.copy()
+    # Of IM-115, bacteria-3 and, in the tree itself, virus-1, an image is judged and another trained
+    # on; of IM-117 and bacteria-1 another is only in validation.
+    moved = {
+        "IM-0115-0001.jpeg": "test",
+        "IM-0117-0001.jpeg": "validation",
+        "IM-0117-0001-0002.jpeg": "test",
+        "person1_bacteria_1.jpeg": "test",
+        "person1_bacteria_2.jpeg": "validation",
+        "person3_bacteria_10.jpeg": "test",
+    }
+    names = cut["path"].map(lambda path: path.name)
+    cut["split"] = names.map(moved).fillna(cut["split"].replace("val", "train"))
+    scored = protocols.judged(images, cut, **TINY)
+    known = {path.name for path in scored[scored["trained on"]]["path"]}
+    assert known == {"IM-0115-0001.jpeg", "person3_bacteria_10.jpeg", "person1_virus_7.jpeg"}
+    assert len(scored) == 7 + 4
+
+
+# ------------------------------------------------------------------ study
+
+
+def test_a_study_has_one_row_a_metric(protocols, images):
+    found = pd.DataFrame(
+        protocols.study(images, {"data": "tiny"}, protocol="official test", **TINY)
+    )
+    assert list(found) == [
+        *("data", "protocol", "seed", "images"),
+        *("metric", "value", "low", "high", "shared_patients"),
+    ]
+    assert tuple(found["metric"]) == evaluation.METRICS
+    assert (found["images"] == 7).all()
+    # The tree has virus-1 on both sides, and person1_virus_6 must have come to train.
+    assert found["shared_patients"].tolist() == pytest.approx([1 / 7] * len(found))
+
+
+def test_the_folds_are_judged_together(protocols, images, monkeypatch):
+    def by_label(images, cut, **how):
+        scored = cut[cut["split"] == "test"]
+        return scored.assign(score=scored["label"].astype(float), **{"trained on": False})
+
+    monkeypatch.setattr(protocols, "judged", by_label)
+    name = "cross-validation by patient in train"
+    found = pd.DataFrame(protocols.study(images, {"data": "tiny"}, protocol=name, **TINY))
+    assert len(found) == len(evaluation.METRICS)
+    assert (found["images"] == 28).all()
+    assert found.set_index("metric").loc["AUC", "value"] == 1
+
+
+# ------------------------------------------------------------------ shown
+
+
+def test_one_seed_is_shown_with_its_interval(protocols):
+    table = protocols.shown(pd.DataFrame(rows("official test", 0, 0.5)))
+    assert table.to_dict("records") == [
+        {
+            "protocol": "official test",
+            "seeds": 1,
+            "judged images": "1,234",
+            "AUC": ".500 [.250, .750]",
+            "accuracy": ".500 [.250, .750]",
+            "sensitivity": ".500 [.250, .750]",
+            "specificity": ".500 [.250, .750]",
+        }
+    ]
+
+
+def test_several_seeds_are_shown_with_their_lowest_and_highest(protocols):
+    results = [*rows("b", 0, 0.6), *rows("b", 1, 0.9), *rows("b", 2, 0.6), *rows("a", 0, 0.5)]
+    table = protocols.shown(pd.DataFrame(results))
+    assert table["protocol"].tolist() == ["b", "a"]
+    assert table["seeds"].tolist() == [3, 1]
+    assert table["AUC"].tolist() == [".700 [.600, .900]", ".500 [.250, .750]"]
+
+
+def test_data_sets_are_not_mixed(protocols):
+    results = [*rows("a", 0, 0.6), *rows("a", 0, 0.9, data="other")]
+    assert protocols.shown(pd.DataFrame(results))["AUC"].tolist() == [
+        ".600 [.250, .750]",
+        ".900 [.250, .750]",
+    ]
