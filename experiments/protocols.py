@@ -29,7 +29,7 @@ import keras
 import pandas as pd
 from countermeasures import RESULTS, run
 
-from xraylib import evaluation, models, prose, training
+from xraylib import evaluation, models, training
 from xraylib.data import index, loading, sources
 
 # Of what may train a network, how much is held out for choosing the epoch.
@@ -105,34 +105,6 @@ def judged(
     scored = scored[scored["split"] == "test"]
     trained = cut.loc[cut["split"] == "train", "patient"]
     return scored.assign(**{"trained on": scored["patient"].isin(trained)})
-
-
-def shown(results: pd.DataFrame) -> pd.DataFrame:
-    """A table for reading of what each protocol says of the network.
-
-    Args:
-        results: In long form, as this experiment writes it: data, protocol, seed, images, metric,
-            value, low, high.
-
-    Returns:
-        One row a data set and protocol, in the order of `results`: how many seeds, how many images
-        were judged, and AUC, accuracy, sensitivity and specificity as text. Of one seed they come
-        with their interval, of several as their mean, lowest and highest in brackets.
-    """
-    rows = []
-    for (_, protocol), part in results.groupby(["data", "protocol"], sort=False):
-        seeds = part["seed"].nunique()
-        row = {"protocol": protocol, "seeds": seeds, "judged images": f"{part['images'].max():,}"}
-        for metric in ("AUC", "accuracy", "sensitivity", "specificity"):
-            found = part[part["metric"] == metric]
-            values = found["value"]
-            row[metric] = (
-                prose.interval(*found[["value", "low", "high"]].iloc[0])
-                if seeds == 1
-                else prose.interval(values.mean(), values.min(), values.max())
-            )
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def main(data: Path, seeds: list[int]) -> None:

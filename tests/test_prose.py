@@ -15,6 +15,7 @@ from xraylib.prose import (
     probability,
     progression,
     protocol,
+    protocols,
     resting,
     short,
     signed,
@@ -307,3 +308,49 @@ def test_probabilities(p, said):
 @pytest.mark.parametrize(("value", "said"), [(0.012, "+.012"), (-0.012, "-.012"), (0.0, ".000")])
 def test_differences_bear_their_sign(value, said):
     assert signed(value) == said
+
+
+def judged_number(protocol, seed, metric, value, **more):
+    about = {"data": "tiny", "protocol": protocol, "seed": seed, "images": 1234}
+    return about | {"metric": metric, "value": value, "low": 0.25, "high": 0.75} | more
+
+
+def judged(protocol, seed, value, **more):
+    names = ("AUC", "accuracy", "sensitivity", "specificity", "Brier")
+    return [judged_number(protocol, seed, name, value, **more) for name in names]
+
+
+def test_one_seed_of_a_protocol_is_shown_with_its_interval():
+    table = protocols(pd.DataFrame(judged("official test", 0, 0.5)))
+    assert table.to_dict("records") == [
+        {
+            "protocol": "official test",
+            "seeds": 1,
+            "judged images": "1,234",
+            "AUC": ".500 [.250, .750]",
+            "accuracy": ".500 [.250, .750]",
+            "sensitivity": ".500 [.250, .750]",
+            "specificity": ".500 [.250, .750]",
+        }
+    ]
+
+
+def test_several_seeds_of_a_protocol_are_shown_with_their_lowest_and_highest():
+    results = [
+        *judged("b", 0, 0.6),
+        *judged("b", 1, 0.9),
+        *judged("b", 2, 0.6),
+        *judged("a", 0, 0.5),
+    ]
+    table = protocols(pd.DataFrame(results))
+    assert table["protocol"].tolist() == ["b", "a"]
+    assert table["seeds"].tolist() == [3, 1]
+    assert table["AUC"].tolist() == [".700 [.600, .900]", ".500 [.250, .750]"]
+
+
+def test_data_sets_are_not_mixed():
+    results = [*judged("a", 0, 0.6), *judged("a", 0, 0.9, data="other")]
+    assert protocols(pd.DataFrame(results))["AUC"].tolist() == [
+        ".600 [.250, .750]",
+        ".900 [.250, .750]",
+    ]

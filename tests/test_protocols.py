@@ -30,16 +30,6 @@ def images(tree):
     return loading.decode(index.from_tree(tree), image_size=32)
 
 
-def row(protocol, seed, metric, value, **more):
-    about = {"data": "tiny", "protocol": protocol, "seed": seed, "images": 1234}
-    return about | {"metric": metric, "value": value, "low": 0.25, "high": 0.75} | more
-
-
-def rows(protocol, seed, value, **more):
-    names = ("AUC", "accuracy", "sensitivity", "specificity", "Brier")
-    return [row(protocol, seed, name, value, **more) for name in names]
-
-
 # ------------------------------------------------------------------ cuts
 
 
@@ -88,6 +78,8 @@ def untrained(protocols, monkeypatch):
 
     class Brightness:
         """Scores an image by its mean grey."""
+
+        layers = ()
 
         def predict_on_batch(self, pixels):
             return pixels.mean(axis=(1, 2, 3))[:, np.newaxis] / 255
@@ -154,37 +146,3 @@ def test_the_folds_are_judged_together(protocols, images, monkeypatch):
     assert len(found) == len(evaluation.METRICS)
     assert (found["images"] == 28).all()
     assert found.set_index("metric").loc["AUC", "value"] == 1
-
-
-# ------------------------------------------------------------------ shown
-
-
-def test_one_seed_is_shown_with_its_interval(protocols):
-    table = protocols.shown(pd.DataFrame(rows("official test", 0, 0.5)))
-    assert table.to_dict("records") == [
-        {
-            "protocol": "official test",
-            "seeds": 1,
-            "judged images": "1,234",
-            "AUC": ".500 [.250, .750]",
-            "accuracy": ".500 [.250, .750]",
-            "sensitivity": ".500 [.250, .750]",
-            "specificity": ".500 [.250, .750]",
-        }
-    ]
-
-
-def test_several_seeds_are_shown_with_their_lowest_and_highest(protocols):
-    results = [*rows("b", 0, 0.6), *rows("b", 1, 0.9), *rows("b", 2, 0.6), *rows("a", 0, 0.5)]
-    table = protocols.shown(pd.DataFrame(results))
-    assert table["protocol"].tolist() == ["b", "a"]
-    assert table["seeds"].tolist() == [3, 1]
-    assert table["AUC"].tolist() == [".700 [.600, .900]", ".500 [.250, .750]"]
-
-
-def test_data_sets_are_not_mixed(protocols):
-    results = [*rows("a", 0, 0.6), *rows("a", 0, 0.9, data="other")]
-    assert protocols.shown(pd.DataFrame(results))["AUC"].tolist() == [
-        ".600 [.250, .750]",
-        ".900 [.250, .750]",
-    ]

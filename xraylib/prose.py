@@ -204,6 +204,34 @@ def countermeasures(results: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def protocols(results: pd.DataFrame) -> pd.DataFrame:
+    """A table for reading of what each protocol says of the network.
+
+    Args:
+        results: In long form, as `experiments/protocols.py` writes it: data, protocol, seed,
+            images, metric, value, low, high.
+
+    Returns:
+        One row a data set and protocol, in the order of `results`: how many seeds, how many images
+        were judged, and AUC, accuracy, sensitivity and specificity as text. Of one seed they come
+        with their interval, of several as their mean, lowest and highest in brackets.
+    """
+    rows = []
+    for (_, protocol), part in results.groupby(["data", "protocol"], sort=False):
+        seeds = part["seed"].nunique()
+        row = {"protocol": protocol, "seeds": seeds, "judged images": f"{part['images'].max():,}"}
+        for metric in ("AUC", "accuracy", "sensitivity", "specificity"):
+            found = part[part["metric"] == metric]
+            values = found["value"]
+            row[metric] = (
+                interval(*found[["value", "low", "high"]].iloc[0])
+                if seeds == 1
+                else interval(values.mean(), values.min(), values.max())
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def _whole(number: float | None) -> str:
     """A count, which beside missing ones Pandas makes a float."""
     return "-" if number is None or pd.isna(number) else str(int(number))
