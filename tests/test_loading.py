@@ -3,8 +3,7 @@ import hashlib
 import io
 import os
 import shutil
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import warnings
 from pathlib import Path
 
 import keras
@@ -13,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from xraylib.data import index, loading, reading
+from xraylib.data import index, loading, reading, resizing
 from xraylib.data.augmentation import ALL, Augmentation
 from xraylib.data.loading import Batches, decode, square
 from xraylib.data.reading import UnreadableImage
@@ -42,13 +41,13 @@ def table(tree):
 def read(monkeypatch):
     """The names of the files that are decoded."""
     names = []
-    grey = reading.grey
+    decoded = reading._decoded
 
-    def watched(path):
+    def watched(path, **options):
         names.append(path.name)
-        return grey(path)
+        return decoded(path, **options)
 
-    monkeypatch.setattr(reading, "grey", watched)
+    monkeypatch.setattr(reading, "_decoded", watched)
     return names
 
 
@@ -61,13 +60,14 @@ def spoil(path):
     path.write_bytes(b"")
 
 
-def by_keras(folder, paths, *, image_size, fit):
+def by_keras(folder, paths, *, image_size, fit, interpolation="bilinear"):
     """What Keras' own loader makes of one split: float32 (images, size, size, 1)."""
     dataset = keras.utils.image_dataset_from_directory(
         folder,
         labels="inferred",
         color_mode="grayscale",
         image_size=(image_size, image_size),
+        interpolation=interpolation,
         shuffle=False,
         verbose=False,
         **KERAS_FITS[fit],
@@ -82,15 +82,22 @@ def by_keras(folder, paths, *, image_size, fit):
 
 @pytest.mark.parametrize("fit", KERAS_FITS)
 @pytest.mark.parametrize("image_size", [16, 37, 96])
-def test_bilinear_is_what_keras_takes(tmp_path, fit, image_size):
+@pytest.mark.parametrize("resize", ["bilinear", "area"])
+def test_the_pixels_are_what_keras_takes(tmp_path, resize, fit, image_size):
     rng = np.random.default_rng(1)
     shapes = [(37, 41), (41, 37), (30, 53), (90, 20), (96, 96), (128, 200), (5, 50), (97, 8)]
     for number, shape in enumerate(shapes):
         folder = tmp_path / "train" / ("NORMAL", "PNEUMONIA")[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, shape, np.uint8)).save(folder / f"{number}.png")
-    images = decode(index.from_tree(tmp_path), image_size=image_size, fit=fit)
-    expected = by_keras(tmp_path / "train", images.table["path"], image_size=image_size, fit=fit)
+    images = decode(index.from_tree(tmp_path), image_size=image_size, fit=fit, resize=resize)
+    expected = by_keras(
+        tmp_path / "train",
+        images.table["path"],
+        image_size=image_size,
+        fit=fit,
+        interpolation=resize,
+    )
     # Whole numbers where Keras has fractions, and nothing more.
     assert np.abs(images.pixels - expected).max() < 0.51
 
@@ -120,6 +127,34 @@ def test_area_does_not_alias():
     assert area.tolist() == [[113, 142, 113], [142, 113, 142], [113, 142, 113]]
     bilinear = square(board.astype(np.uint8), image_size=3, resize="bilinear", fit="stretch")
     assert bilinear.tolist() == [[0, 255, 0], [255, 0, 255], [0, 255, 0]]
+
+
+def test_area_shares_out_a_pixel_on_the_edge_of_two():
+    # (2 x 30 + 60) / 3 and (60 + 2 x 120) / 3.
+    pixels = np.array([[30, 60, 120]] * 2, np.uint8)
+    for given in (pixels, pixels.T):
+        averages = square(given, image_size=2, resize="area", fit="stretch")
+        assert sorted(averages.ravel()) == [40, 40, 100, 100]
+
+
+@pytest.mark.parametrize("fit", KERAS_FITS)
+def test_area_in_portions_is_the_same(monkeypatch, fit):
+    pixels = np.random.default_rng(0).integers(0, 256, (97, 61), np.uint8)
+    whole = square(pixels, image_size=23, resize="area", fit=fit)
+    monkeypatch.setattr(resizing, "_AT_ONCE", 500)
+    np.testing.assert_array_equal(square(pixels, image_size=23, resize="area", fit=fit), whole)
+
+
+@pytest.mark.parametrize("fit", KERAS_FITS)
+@pytest.mark.parametrize("factor", [2, 4])
+def test_area_of_a_reduced_picture_is_that_of_the_whole(fit, factor):
+    # Each pixel of the reduced picture as a block of the whole one, whose last row and column of
+    # blocks is cut.
+    reduced = np.random.default_rng(0).integers(0, 256, (24, 17), np.uint8)
+    whole = np.repeat(np.repeat(reduced, factor, 0), factor, 1)[: 1 - factor, : 1 - factor]
+    expected = square(whole, image_size=8, resize="area", fit=fit)
+    given = square(reduced, image_size=8, resize="area", fit=fit, shape=whole.shape)
+    np.testing.assert_array_equal(given, expected)
 
 
 @pytest.mark.parametrize("resize", ["bilinear", "area"])
@@ -167,6 +202,49 @@ def test_decoded_row_for_row(table):
         np.testing.assert_array_equal(images.pixels[row, ..., 0], expected)
 
 
+@pytest.fixture
+def large(tmp_path):
+    """One radiograph-like JPEG a class, of 259 x 203 px: smooth, with some grain."""
+    rows, columns = np.mgrid[:259, :203]
+    for label, name in enumerate(("NORMAL", "PNEUMONIA")):
+        folder = tmp_path / "large" / "train" / name
+        folder.mkdir(parents=True)
+        smooth = 120 + 60 * np.sin(rows / 40) + 60 * np.cos(columns / 30 + label)
+        grain = np.random.default_rng(label).normal(0, 4, smooth.shape)
+        Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8)).save(
+            folder / "a.jpeg", quality=90
+        )
+    return index.from_tree(tmp_path / "large")
+
+
+@pytest.mark.parametrize("fit", KERAS_FITS)
+def test_area_of_large_files_is_nearly_that_of_the_whole_ones(large, fit):
+    images = decode(large, image_size=24, resize="area", fit=fit)
+    for row, path in enumerate(large["path"]):
+        pixels, shape = reading.reduced(path, least=48)
+        assert pixels.shape == (65, 51) and shape == (259, 203)  # 259 / 4 and 203 / 4, rounded up
+        whole = square(reading.grey(path), image_size=24, resize="area", fit=fit)
+        differences = np.abs(images.pixels[row, ..., 0].astype(int) - whole)
+        assert differences.mean() < 0.4 and differences.max() <= 2
+
+
+@pytest.mark.parametrize("image_size", [64, 224, 400])
+def test_area_of_radiographs_is_nearly_that_of_the_whole_ones(real_data, image_size):
+    for path in sorted((real_data / "chest_xray_originals").rglob("*.jpeg"))[::9]:
+        pixels, shape = reading.reduced(path, least=2 * image_size)
+        how = {"image_size": image_size, "resize": "area", "fit": "stretch"}
+        whole = square(reading.grey(path), **how)
+        assert np.abs(square(pixels, shape=shape, **how).astype(int) - whole).mean() < 0.45
+
+
+@pytest.mark.parametrize(
+    "options", [{"resize": "bilinear"}, {"resize": "area", "quality": 90}], ids=str
+)
+def test_nothing_is_reduced_for_bilinear_or_a_quality(large, monkeypatch, options):
+    monkeypatch.setattr(reading, "reduced", None)
+    assert len(decode(large, image_size=24, **options).pixels) == 2
+
+
 def test_a_part_of_a_table_in_any_order(table):
     whole = decode(table, image_size=24)
     part = decode(table.loc[[30, 2, 11]], image_size=24)
@@ -208,11 +286,53 @@ def test_quality_saves_every_image_again_before_it_is_resized(tmp_path, table):
 # ------------------------------------------------------------------ the cache
 
 
-def test_without_a_quality_the_key_is_what_it_was_before_there_was_one(table, cache):
+def test_the_key_of_bilinear_is_what_it_always_was(table, cache):
     decode(table, image_size=24, fit="pad")
     contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in table["path"]]
     lines = "\n".join(["2", "24", "bilinear", "pad", *contents])
     assert entries(cache) == [hashlib.sha256(lines.encode()).hexdigest()[:16]]
+
+
+def test_what_an_earlier_version_made_is_taken_or_made_again(table, cache, read):
+    pixels = decode(table, image_size=24).pixels.tobytes()
+    (entry,) = (cache / "pixels").iterdir()
+    (entry / "about.json").unlink()  # it wrote none
+    assert decode(table, image_size=24).pixels.tobytes() == pixels
+    assert len(read) == 35
+    content = (entry / "pixels.npy").read_bytes()
+    for spoilt in (content[:-5], b"garbage" + content[7:], content.replace(b"(35,", b"(34,"), b""):
+        (entry / "pixels.npy").write_bytes(spoilt)
+        (entry / "about.json").unlink(missing_ok=True)
+        with pytest.warns(UserWarning, match=r"is damaged \(.*\): it is made again") as caught:
+            assert decode(table, image_size=24).pixels.tobytes() == pixels
+        assert caught[0].filename == __file__
+    assert len(read) == 5 * 35
+
+
+@pytest.mark.parametrize("name", ["pixels.npy", "unreadable.json", "about.json"])
+def test_a_file_of_the_entry_is_garbage(table, cache, name):
+    pixels = decode(table, image_size=24).pixels.tobytes()
+    (entry,) = (cache / "pixels").iterdir()
+    (entry / name).write_bytes(b"garbage")
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert decode(table, image_size=24).pixels.tobytes() == pixels
+
+
+def test_one_changed_pixel_is_noticed(table, cache):
+    pixels = decode(table, image_size=24).pixels.tobytes()
+    (entry,) = (cache / "pixels").iterdir()
+    with (entry / "pixels.npy").open("r+b") as file:
+        file.seek(-1000, 2)
+        file.write(bytes([255 - pixels[-1000]]))
+    with pytest.warns(UserWarning, match=r"the checksum of pixels\.npy is wrong"):
+        assert decode(table, image_size=24).pixels.tobytes() == pixels
+
+
+def test_a_warning_names_no_trouble_that_is_over(table):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            decode(table, image_size=24)
 
 
 def test_every_quality_is_another_entry(table, cache):
@@ -283,7 +403,7 @@ def test_a_full_disk(table, cache, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", open_on_a_full_disk)
-        with pytest.raises(OSError, match=r"cannot write 0 MB .* free some space") as error:
+        with pytest.raises(OSError, match=r"cannot write 0 MB .*, nor to .* free some") as error:
             decode(table, image_size=24)
     assert error.value.errno == errno.ENOSPC
     assert "XRAYLIB_CACHE" in str(error.value)
@@ -292,13 +412,17 @@ def test_a_full_disk(table, cache, monkeypatch):
     assert decode(table, image_size=24).pixels.shape == (35, 24, 24, 1)
 
 
-def test_a_cache_that_may_not_be_written(table, monkeypatch):
-    def refuse(*, dir, **options):
-        raise PermissionError(errno.EACCES, "Permission denied", str(dir))  # root may write
-
-    monkeypatch.setattr(loading.tempfile, "TemporaryDirectory", refuse)
-    with pytest.raises(PermissionError, match=r"\(Permission denied\): .* XRAYLIB_CACHE"):
-        decode(table, image_size=24)
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_cache_that_cannot_be_written_is_gone_round(table, tmp_path, monkeypatch, place):
+    pixels = decode(table, image_size=24).pixels.tobytes()
+    (tmp_path / "file").touch()  # root may write to any folder
+    monkeypatch.setenv("XRAYLIB_CACHE", str(tmp_path / place))
+    with pytest.warns(UserWarning, match=r"35 images, 24 px, .* for this process only") as caught:
+        images = decode(table, image_size=24)
+    assert images.pixels.tobytes() == pixels
+    (message,) = [str(warning.message) for warning in caught]
+    assert "XRAYLIB_CACHE" in message and "\n" not in message
+    assert caught[0].filename == __file__
 
 
 def test_stopped_half_way(table, cache, monkeypatch):
@@ -313,19 +437,27 @@ def test_stopped_half_way(table, cache, monkeypatch):
     assert decode(table, image_size=24).pixels.any(axis=(1, 2, 3)).all()
 
 
-def test_two_at_once_agree(table, cache, monkeypatch):
-    both_at_work = threading.Barrier(2, timeout=30)
-    fill = loading._fill
+def test_batches_let_go_of_what_they_have_copied(table, monkeypatch):
+    images = decode(table, image_size=24)
+    asked = []
+    monkeypatch.setattr(loading, "_let_go", asked.append)
+    batches = Batches(images.pixels, table["label"], np.arange(35), batch_size=10)
+    for number in range(4):
+        batches[number]
+    assert len(asked) == 4 and asked[0] is images.pixels
 
-    def wait_and_fill(*args, **options):
-        both_at_work.wait()
-        fill(*args, **options)
 
-    monkeypatch.setattr(loading, "_fill", wait_and_fill)
-    with ThreadPoolExecutor(2) as pool:
-        one, other = pool.map(lambda _: decode(table, image_size=24), range(2))
-    np.testing.assert_array_equal(one.pixels, other.pixels)
-    assert len(entries(cache)) == 1
+def test_what_was_let_go_is_read_again(table):
+    pixels = decode(table, image_size=24).pixels
+    before = pixels.tobytes()
+    loading._let_go(pixels)
+    assert pixels.tobytes() == before
+
+
+def test_an_array_in_memory_is_never_let_go():
+    pixels = np.full((4, 1000, 1000, 1), 7, np.uint8)
+    loading._let_go(pixels)
+    assert (pixels == 7).all()
 
 
 # ------------------------------------------------------------------ unreadable images
@@ -500,6 +632,19 @@ def test_predictions_stand_beside_their_images(table):
     expected = images.pixels[chosen].mean(axis=(1, 2, 3)) / 255
     np.testing.assert_allclose(scored["score"], expected, rtol=1e-5)
     assert len(set(expected.round(4))) > 5  # a wrong order would not pass
+
+
+def test_sure_predictions_are_not_made_ties(table):
+    inputs = keras.Input((8, 8, 1), dtype="uint8")
+    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(0.2)(inputs))
+    logit = keras.layers.Activation("linear", name="logit")(mean)
+    model = keras.Model(inputs, keras.layers.Activation("sigmoid", name="score")(logit))
+    images = decode(table, image_size=8)
+    scored = images.predictions(model, batch_size=4)["score"]
+    # Beyond a logit of 17, where float32 knows only 1.
+    assert images.pixels.mean(axis=(1, 2, 3)).min() * 0.2 > 14
+    assert len(set(scored)) > len(set(scored.astype(np.float32)))
+    assert scored.max() < 1
 
 
 # ------------------------------------------------------------------ Batches

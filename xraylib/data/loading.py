@@ -2,32 +2,38 @@
 
 `decode` turns the files into one array of grey pixels in the cache, and every epoch of every run
 reads from there, through a memory map. The array is keyed by the content of the files and by how
-they were made squares: a changed file is decoded again, a moved one is not.
+they were made squares: a changed file is decoded again, a moved one is not. Memory stays flat: what
+is decoded goes straight to the file, and what was read from it is let go again.
 """
 
 import hashlib
 import json
-import tempfile
+import mmap
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, get_args
+from typing import BinaryIO, Final, TypeVar, get_args
 
 import keras
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from xraylib import progress
-from xraylib.data import reading, sources
+from xraylib.data import cache, reading, sources
 from xraylib.data.augmentation import Augmentation, recompressed
 from xraylib.data.resizing import Fit, Resize, square
 
 # Part of every key: raise it when the same files would give other pixels.
-_VERSION: Final = 2
+_VERSIONS: Final[dict[Resize, int]] = {"bilinear": 2, "area": 3}
+# How many times the size wanted a reduced picture has at least; `reading.reduced` says what for.
+_MARGIN: Final = 2
 # Images in memory at once while decoding.
 _PORTION: Final = 128
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -100,12 +106,17 @@ class Images:
         """Scores validation and test, the one time that test is looked at.
 
         Args:
-            model: Gives the probability of PNEUMONIA, (batch, 1).
+            model: Gives the probability of PNEUMONIA, (batch, 1). Where it has a layer `"logit"`,
+                as the networks of `models` have, scores are worked out of that in float64: float32
+                makes every probability beyond a logit of 17 the same 1, and so a tie.
             batch_size: Images a batch.
 
         Returns:
             The rows of the table in validation and test, with the column score, float in [0, 1].
         """
+        logits = None
+        if "logit" in {layer.name for layer in model.layers}:
+            logits = keras.Model(model.inputs, model.get_layer("logit").output)
         rows = self.table[self.table["split"].isin(("validation", "test"))]
         batches = Batches(
             self.pixels,
@@ -115,8 +126,10 @@ class Images:
         )
         scores = []
         for number in progress.bar(range(len(batches)), total=len(batches), description="scoring"):
-            scores.append(model.predict_on_batch(batches[number][0]).ravel())
-        return rows.assign(score=np.concatenate(scores).astype(float)).reset_index(drop=True)
+            given = (logits or model).predict_on_batch(batches[number][0]).ravel()
+            scores.append(np.asarray(given, dtype=float))
+        found = np.concatenate(scores)
+        return rows.assign(score=found if logits is None else expit(found)).reset_index(drop=True)
 
 
 class Batches(keras.utils.PyDataset):
@@ -179,6 +192,7 @@ class Batches(keras.utils.PyDataset):
         chosen = self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
         rows = self.rows[chosen]
         pixels = self.pixels[rows]
+        _let_go(self.pixels)
         if self.augment:
             for image, row in zip(pixels, rows, strict=True):
                 # From 1, for NumPy seeds alike with a 0 at the end and without, as the orders are.
@@ -198,10 +212,14 @@ def decode(
 ) -> Images:
     """Decodes every image of a table to one size, or finds it decoded already.
 
+    Where the cache cannot be written, or what is there is damaged, a warning says so, and the
+    images are decoded all the same; see `cache.kept`.
+
     Args:
         table: As `index` makes it; `path` and `label` and `split` are read.
         image_size: Height and width in pixels.
-        resize: As for `resizing.square`.
+        resize: As for `resizing.square`. For `"area"`, large JPEGs are decoded at a half or a
+            quarter of their size, unless `quality` is given; see `reading.reduced`.
         fit: As for `resizing.square`.
         quality: Of JPEG, 1 to 100, at which every image is saved again at its own size before it
             is resized, so that the files' own qualities differ less; None to take them as they are.
@@ -214,8 +232,8 @@ def decode(
         reading.UnreadableImage: With `strict`, an image cannot be read.
         ValueError: No image can be read, one class or a split has none left, or an argument is
             out of range.
-        OSError: The cache cannot be written, e.g. for want of space; what is missing and what to
-            do is said.
+        OSError: Neither the cache nor a temporary folder can be written, e.g. for want of space;
+            what is missing and what to do is said.
     """
     if image_size < 1:
         raise ValueError(f"image_size must be 1 or more pixels. Received: {image_size}")
@@ -228,33 +246,40 @@ def decode(
         raise ValueError("the table has no images: give one as index.from_tree returns it")
 
     def read(path: Path) -> np.ndarray:
-        pixels = reading.grey(path)
+        shape = None
+        if resize == "area" and quality is None:
+            pixels, shape = reading.reduced(path, least=_MARGIN * image_size)
+        else:
+            pixels = reading.grey(path)
         if quality is not None:
             pixels = recompressed(pixels, quality)
-        return square(pixels, image_size=image_size, resize=resize, fit=fit)
+        return square(pixels, image_size=image_size, resize=resize, fit=fit, shape=shape)
 
-    contents = _contents(list(table["path"]))
-    settings = [str(_VERSION), str(image_size), resize, fit]
+    paths = list(table["path"])
+    contents = _contents(paths)
+    settings = [str(_VERSIONS[resize]), str(image_size), resize, fit]
     if quality is not None:
         settings.append(f"quality {quality}")
-    folder = sources.cache_folder() / "pixels" / _digest([*settings, *contents])
-    if not folder.exists():
-        _fill(folder, list(table["path"]), read, image_size=image_size)
+    pixels, broken = cache.kept(
+        "pixels",
+        _digest([*settings, *contents]),
+        what=f"{len(paths):,} images, {image_size} px, {', '.join(settings[2:])}",
+        size=len(paths) * image_size**2,
+        make=lambda folder: _write(folder, paths, read, image_size=image_size),
+        read=lambda folder: _opened(folder, len(paths), image_size=image_size),
+    )
     # By position, for one file may stand in the table twice.
-    broken = json.loads((folder / "unreadable.json").read_text(encoding="utf-8"))
-    readable = np.array([str(row) not in broken for row in range(len(table))])
-    paths = {row: str(table["path"].iloc[int(row)]) for row in broken}
-    unreadable = {paths[row]: f"{paths[row]} {reason}" for row, reason in broken.items()}
+    readable = np.array([row not in broken for row in range(len(table))])
+    unreadable = {str(paths[row]): f"{paths[row]} {reason}" for row, reason in broken.items()}
     _complain(table, readable, unreadable, strict=strict)
 
     kept = table[readable].reset_index(drop=True)
     images = zip(contents, table["label"], table["split"], readable, strict=True)
     fingerprint = _digest(sorted(f"{c} {label} {split}" for c, label, split, ok in images if ok))
-    pixels = np.load(folder / "pixels.npy", mmap_mode="r")
     return Images(kept, pixels, fingerprint, unreadable)
 
 
-def _contents(paths: Sequence[Path]) -> list[str]:
+def _contents(paths: list[Path]) -> list[str]:
     """A digest of each file's bytes; of a file that cannot be opened, the reason."""
 
     def digest(path: Path) -> str:
@@ -263,48 +288,29 @@ def _contents(paths: Sequence[Path]) -> list[str]:
         except OSError as error:
             return f"{path}: {error.strerror}"
 
-    with ThreadPoolExecutor() as pool:
-        digests = pool.map(digest, paths)
-        return list(progress.bar(digests, total=len(paths), description="checking"))
+    return list(_each(digest, paths, description="checking"))
 
 
 def _digest(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _fill(
-    folder: Path, paths: list[Path], read: Callable[[Path], np.ndarray], *, image_size: int
-) -> None:
-    """Writes `pixels.npy` and `unreadable.json` into a folder that appears only when complete."""
-    parent = folder.parent
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=".writing-", dir=parent, ignore_cleanup_errors=True
-        ) as half_written:
-            _write(Path(half_written), paths, read, image_size=image_size)
-            try:
-                Path(half_written).rename(folder)
-            except OSError:
-                # Another process was faster with the same pixels.
-                if not folder.exists():
-                    raise
-    except OSError as error:
-        need = len(paths) * image_size**2 / 1e6
-        raise OSError(
-            error.errno,
-            f"cannot write {need:,.0f} MB of decoded images to {parent} ({error.strerror}): free "
-            "some space, or set the environment variable XRAYLIB_CACHE to another folder",
-        ) from None
-
-
 def _write(
     folder: Path, paths: list[Path], read: Callable[[Path], np.ndarray], *, image_size: int
 ) -> None:
+    """Writes `pixels.npy` and `unreadable.json`."""
+
+    def attempt(path: Path) -> np.ndarray | str:
+        try:
+            return read(path)
+        except reading.UnreadableImage as error:
+            # Less the path, for the cache is found again when the files have moved.
+            return str(error).removeprefix(f"{path} ")
+
     unreadable: dict[int, str] = {}
     with (folder / "pixels.npy").open("wb") as file:
         _write_header(file, len(paths), image_size)
-        for row, pixels in enumerate(_squares(paths, read)):
+        for row, pixels in enumerate(_each(attempt, paths, description="decoding")):
             if isinstance(pixels, str):
                 unreadable[row] = pixels
             else:
@@ -323,23 +329,40 @@ def _write_header(file: BinaryIO, count: int, image_size: int) -> None:
     )
 
 
-def _squares(paths: list[Path], read: Callable[[Path], np.ndarray]) -> Iterator[np.ndarray | str]:
-    """Each file's square, or the reason why it cannot be read, in order."""
+def _opened(folder: Path, count: int, *, image_size: int) -> tuple[np.ndarray, dict[int, str]]:
+    """What `_write` has written: the pixels, and why a row has none. Raises ValueError if not."""
+    told = json.loads((folder / "unreadable.json").read_text(encoding="utf-8"))
+    unreadable = {int(row): str(reason) for row, reason in told.items()}
+    shape = (count - len(unreadable), image_size, image_size, 1)
+    if not shape[0]:
+        return np.empty(shape, np.uint8), unreadable
+    pixels = cache.array(folder / "pixels.npy")
+    if pixels.dtype != np.uint8 or pixels.shape != shape:
+        raise ValueError(f"{pixels.dtype} {pixels.shape} instead of uint8 {shape}")
+    return pixels, unreadable
 
-    def attempt(path: Path) -> np.ndarray | str:
-        try:
-            return read(path)
-        except reading.UnreadableImage as error:
-            # Less the path, for the cache is found again when the files have moved.
-            return str(error).removeprefix(f"{path} ")
 
+def _let_go(pixels: np.ndarray) -> None:
+    """Takes the pages of a map out of this process; the system still has them.
+
+    Around each image of a random order it maps half a MB, which would add up to the whole file.
+    """
+    memory: object = pixels.base
+    if isinstance(memory, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        memory.madvise(mmap.MADV_DONTNEED)
+
+
+def _each(
+    work: Callable[[Path], _Result], paths: list[Path], *, description: str
+) -> Iterator[_Result]:
+    """The result for each file, in order, from several threads."""
     with ThreadPoolExecutor() as pool:
         try:
-            # In portions, so that a slow disk does not let the decoded images pile up.
-            with progress.bar(total=len(paths), description="decoding") as bar:
+            # In portions, so that a slow disk does not let the results pile up.
+            with progress.bar(total=len(paths), description=description) as bar:
                 for start in range(0, len(paths), _PORTION):
-                    for pixels in pool.map(attempt, paths[start : start + _PORTION]):
-                        yield pixels
+                    for result in pool.map(work, paths[start : start + _PORTION]):
+                        yield result
                         bar.update()
         finally:
             pool.shutdown(cancel_futures=True)

@@ -1,55 +1,122 @@
 """One radiograph of any shape -> a square, as Keras makes it or antialiased."""
 
 import functools
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
-from PIL import Image
+from scipy import sparse
 
 Resize = Literal["bilinear", "area"]
 Fit = Literal["stretch", "crop", "pad"]
 
+# Pixels that are float32 at once: 4 MB, whatever the size of the file.
+_AT_ONCE: Final = 2**20
 
-def square(pixels: np.ndarray, *, image_size: int, resize: Resize, fit: Fit) -> np.ndarray:
+
+def square(
+    pixels: np.ndarray,
+    *,
+    image_size: int,
+    resize: Resize,
+    fit: Fit,
+    shape: tuple[int, int] | None = None,
+) -> np.ndarray:
     """Makes one radiograph a square.
 
     Args:
         pixels: Grey uint8 in [0, 255], (height, width).
         image_size: Height and width of the result in pixels.
         resize: `"bilinear"` takes the pixels that `keras.utils.image_dataset_from_directory` takes,
-            which does not antialias; `"area"` averages what falls into a pixel.
+            which does not antialias; `"area"` averages what falls into a pixel, as the same
+            function does with `interpolation="area"`.
         fit: `"stretch"` changes the shape, as that function does unless told otherwise, `"crop"`
             cuts the longer side about the middle, `"pad"` adds black to the shorter one.
+        shape: Height and width of the file's own picture, where `pixels` is half or a quarter of
+            it as `reading.reduced` gives it; for `"area"` only. None where it is that picture.
 
     Returns:
         Grey uint8 in [0, 255], (image_size, image_size).
     """
-    height, width = pixels.shape
+    height, width = shape or pixels.shape
+    if fit == "pad":
+        return _padded(pixels, (height, width), image_size, resize)
+    top = left = 0
     if fit == "crop":
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        pixels = pixels[top : top + side, left : left + side]
-    elif fit == "pad":
-        return _padded(pixels, image_size, resize)
-    return _resized(pixels, image_size, image_size, resize)
+        height = width = side
+    box = (top, left, top + height, left + width)
+    return _resized(pixels, box, image_size, image_size, resize, _reduction(pixels, shape))
 
 
-def _padded(pixels: np.ndarray, size: int, resize: Resize) -> np.ndarray:
+def _reduction(pixels: np.ndarray, shape: tuple[int, int] | None) -> int:
+    """By how much both sides are smaller than in the file: 1, 2, 4 or 8."""
+    if shape is None:
+        return 1
+    # The last row and column may be filled in part, so that this is a little less.
+    least = max(own / side for own, side in zip(shape, pixels.shape, strict=True))
+    return next(factor for factor in (1, 2, 4, 8) if factor >= least)
+
+
+def _padded(pixels: np.ndarray, shape: tuple[int, int], size: int, resize: Resize) -> np.ndarray:
     """Resizes the longer side to `size` and puts black about the middle of the shorter one."""
     # In float32 as tf.image.resize_with_pad, whose rounding may leave the longer side 1 shorter.
-    shape = np.array(pixels.shape, np.float32)
-    exact = shape / np.max(shape / np.float32(size))
+    sides = np.array(shape, np.float32)
+    exact = sides / np.max(sides / np.float32(size))
     height, width = np.maximum(exact.astype(int), 1)
     top, left = ((np.float32(size) - exact) / 2).astype(int)
     square = np.zeros((size, size), np.uint8)
-    square[top : top + height, left : left + width] = _resized(pixels, height, width, resize)
+    square[top : top + height, left : left + width] = _resized(
+        pixels, (0, 0, *shape), height, width, resize, _reduction(pixels, shape)
+    )
     return square
 
 
-def _resized(pixels: np.ndarray, height: int, width: int, resize: Resize) -> np.ndarray:
-    if resize == "area":
-        return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX))
-    return _bilinear(pixels, height, width)
+def _resized(
+    pixels: np.ndarray,
+    box: tuple[int, int, int, int],
+    height: int,
+    width: int,
+    resize: Resize,
+    reduction: int,
+) -> np.ndarray:
+    """What lies in a box (top, left, bottom, right) of the file's own picture, at another size."""
+    top, left, bottom, right = box
+    if resize == "bilinear":
+        return _bilinear(pixels[top:bottom, left:right], height, width)
+    rows = _averages(pixels, height, top / reduction, bottom / reduction)
+    both = _averages(rows.T, width, left / reduction, right / reduction)
+    return np.rint(both.T).astype(np.uint8, order="C")
+
+
+def _averages(values: np.ndarray, size: int, start: float, stop: float) -> np.ndarray:
+    """Averages over `size` equal parts of [start, stop) along the first axis: float32.
+
+    A value on the edge of two parts counts in each by the share of it that lies there.
+    """
+    parts = max(1, _AT_ONCE * size // max(1, round((stop - start) * values.shape[1])))
+    averages = np.empty((size, values.shape[1]), np.float32)
+    edges = np.linspace(start, stop, size + 1)
+    for first in range(0, size, parts):
+        cut = edges[first : first + parts + 1]
+        low, high = int(cut[0]), min(int(np.ceil(cut[-1])), len(values))
+        shares = _shares(cut - low, high - low)
+        averages[first : first + parts] = shares @ values[low:high].astype(np.float32)
+    return averages
+
+
+def _shares(edges: np.ndarray, length: int) -> sparse.csr_array:
+    """Of `length` values, each's share in the average between two edges: (parts, length)."""
+    low, high = edges[:-1, np.newaxis], edges[1:, np.newaxis]
+    first = low.astype(np.int32)
+    near = first + np.arange((np.ceil(high) - first).max(), dtype=np.int32)
+    inside = np.minimum(high, near + 1) - np.maximum(low, near)
+    shares = np.maximum(inside, 0) / (high - low)
+    places = np.minimum(near, length - 1).ravel()
+    starts = np.arange(0, near.size + 1, near.shape[1], dtype=np.int32)
+    return sparse.csr_array(
+        (shares.astype(np.float32).ravel(), places, starts), shape=(len(near), length)
+    )
 
 
 def _bilinear(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -59,10 +126,21 @@ def _bilinear(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """
     upper_row, lower_row, down = _neighbours(pixels.shape[0], height)
     left_column, right_column, across = _neighbours(pixels.shape[1], width)
-    upper = pixels[upper_row].astype(np.float32)
-    rows = upper + down[:, np.newaxis] * (pixels[lower_row] - upper)
-    left = rows[:, left_column]
-    return np.rint(left + across * (rows[:, right_column] - left)).astype(np.uint8)
+    upper, lower = pixels[upper_row], pixels[lower_row]
+
+    def at(columns: np.ndarray) -> np.ndarray:
+        # Bytes are picked before they become numbers: of a radiograph, one in nine is needed.
+        above = upper[:, columns].astype(np.float32)
+        change = lower[:, columns] - above
+        change *= down[:, np.newaxis]
+        change += above
+        return change
+
+    left, result = at(left_column), at(right_column)
+    result -= left
+    result *= across
+    result += left
+    return np.rint(result, out=result).astype(np.uint8, order="C")
 
 
 @functools.lru_cache(maxsize=512)
