@@ -12,7 +12,7 @@ READY := .venv/.installed
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
-run: $(READY)  ## run the notebook series on quick settings, into runs/quick
+run: $(READY)  ## run the notebook series on quick settings, into runs/quick/report.html
 	$(BIN)/xraylib run --parameters notebooks/parameters/quick.yaml --out runs/quick
 
 test: $(READY)  ## run the tests

@@ -111,3 +111,97 @@ def test_wrong_arguments_exit_2(arguments):
 def test_help_needs_no_heavy_import():
     code = "import sys, xraylib.cli; assert not {'tensorflow', 'keras'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_cache_lists_and_prunes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XRAYLIB_CACHE", str(tmp_path))
+    (tmp_path / "pixels" / "a1").mkdir(parents=True)
+    (tmp_path / "pixels" / "a1" / "pixels.npy").write_bytes(bytes(1_500_000))
+    (tmp_path / "synthetic-9").mkdir()
+    (tmp_path / "synthetic-9" / "made.json").write_text("{}")
+    assert cli.main(["cache"]) == 0
+    first, second, last = sorted(capsys.readouterr().out.splitlines())
+    assert first.startswith("       0.0 MB  20") and first.endswith("synthetic-9  made radiographs")
+    assert second.startswith("       1.5 MB  20") and second.endswith("pixels/a1  decoded images")
+    assert last == f"1.5 MB in {tmp_path}"
+
+    assert cli.main(["cache", "prune", "--to", "2MB"]) == 0
+    assert capsys.readouterr().out == "removed 0.0 MB, 1.5 MB are left\n"
+    assert cli.main(["cache", "prune"]) == 0
+    pruned = capsys.readouterr().out
+    assert "pixels/a1" in pruned and pruned.endswith("removed 1.5 MB, 0.0 MB are left\n")
+    assert (tmp_path / "synthetic-9").is_dir()
+    assert cli.main(["cache", "prune", "--all"]) == 0
+    assert not (tmp_path / "synthetic-9").exists()
+
+
+def test_cache_prune_tells_a_wrong_size(capsys):
+    assert cli.main(["cache", "prune", "--to", "much"]) == 1
+    assert "give a size" in capsys.readouterr().err
+
+
+@pytest.fixture
+def page(monkeypatch):
+    """What the long page is asked for; it is not made."""
+    asked = []
+
+    def made(folder, **how):
+        asked.append((folder, how))
+        return "the page"
+
+    monkeypatch.setattr("xraylib.progression.page", made)
+    return asked
+
+
+def test_report_writes_one_page(tmp_path, capsys, page):
+    assert cli.main(["report", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
+    out = tmp_path / "new" / "all.html"
+    assert cli.main(["report", str(tmp_path), "--out", str(out), "--prevalence", ".2"]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    assert out.read_text(encoding="utf-8") == "the page"
+    assert [how["prevalence"] for _, how in page] == [0.3, 0.2]
+
+
+def test_report_tells_a_wrong_folder_or_file_in_one_line(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    empty, file = tmp_path / "empty", str(tmp_path / "file")
+    empty.mkdir()
+    for arguments, said in (
+        ([str(tmp_path / "nowhere")], "give a folder with records"),
+        ([file], "give a folder with records"),
+        ([str(empty)], "no records in"),
+        ([str(empty), "--out", str(tmp_path)], "give a file to write the page to"),
+        ([str(empty), "--out", f"{file}/all.html"], "give another --out"),
+    ):
+        assert cli.main(["report", *arguments]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("xraylib: ") and said in error and error.count("\n") == 1
+    assert not list(empty.iterdir()) and not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("prevalence", ["0", "1", "nan", "much"])
+def test_report_refuses_a_prevalence_out_of_its_range(tmp_path, capsys, prevalence):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["report", str(tmp_path), "--prevalence", prevalence])
+    assert (
+        f"argument --prevalence: give a number above 0 and below 1. Received: '{prevalence}'"
+        in capsys.readouterr().err
+    )
+
+
+def test_run_ends_with_the_page_of_its_records_and_notebooks(tmp_path, capsys, page):
+    path = notebook(tmp_path / "one.ipynb", "print(A)")
+    out, runs = tmp_path / "out", tmp_path / "runs"
+    runs.mkdir()
+    assert cli.main(["run", str(path), "--out", str(out), "-p", "RUN_DIR", str(runs)]) == 0
+    assert f"all on one page: {runs / 'report.html'}\n" in capsys.readouterr().out
+    ((_, how),) = page
+    assert [link.address for link in how["notebooks"]] == ["report-notebooks/one.html"]
+
+
+def test_run_does_not_fail_for_want_of_its_page(tmp_path, capsys):
+    path = notebook(tmp_path / "one.ipynb", "print(A)")
+    assert cli.main(["run", str(path), "--out", str(tmp_path / "out")]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("no report.html: no records in") and error.count("\n") == 1

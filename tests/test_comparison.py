@@ -578,8 +578,9 @@ def test_the_steps_that_cannot_be_compared_are_named():
 
 
 def test_one_step_has_no_neighbour():
-    with pytest.raises(ValueError, match=r"give two steps or more.* Received: \['one'\]"):
-        neighbours({"one": [predicted()]})
+    found = neighbours({"one": [predicted()]})
+    assert found.empty
+    assert list(found) == list(neighbours({"one": [predicted()], "two": [predicted()]}))
 
 
 # ------------------------------------------------------------------ holm
@@ -641,6 +642,14 @@ def test_the_same_run_twice_is_no_more_certain():
         for times in (1, 2)
     )
     pd.testing.assert_frame_equal(once, twice)
+
+
+def test_a_perfect_value_is_not_certain():
+    found = together({"one": [predicted(LABELS.astype(float))]}, splits=["test"])
+    bounds = found.set_index("metric")[["value", "low", "high"]]
+    assert bounds.loc["specificity", "value"] == bounds.loc["specificity", "high"] == 1
+    # Wilson's interval of two successes in two patients.
+    assert bounds.loc["specificity", "low"] == pytest.approx(2 / (2 + 1.959964**2))
 
 
 def test_seeds_may_validate_on_other_patients():

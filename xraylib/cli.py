@@ -80,6 +80,39 @@ def _parser() -> argparse.ArgumentParser:
     table = commands.add_parser("table", help="show the records in a folder, one line a run")
     table.add_argument("folder", type=Path)
     table.set_defaults(command=_table)
+
+    report = commands.add_parser(
+        "report", help="write one page, with its figures inside, of the records in a folder"
+    )
+    report.add_argument("folder", type=Path, help="of records; executed notebooks are shown, too")
+    report.add_argument(
+        "--out", type=Path, metavar="FILE", help="default: report.html in the folder"
+    )
+    report.add_argument(
+        "--prevalence",
+        type=_share,
+        default=0.3,
+        metavar="SHARE",
+        help="of pneumonia among those X-rayed, for predictive values; default: %(default)s",
+    )
+    report.set_defaults(command=_report)
+
+    cache = commands.add_parser(
+        "cache",
+        help="list what is kept for later runs, with sizes, or remove some of it",
+        description="Lists what is kept for later runs, the last used first.",
+    )
+    cache.set_defaults(command=_cache)
+    prune = cache.add_subparsers(metavar="COMMAND").add_parser(
+        "prune",
+        help="remove what was not used for the longest time",
+        description="Removes what was not used for the longest time, but nothing in use.",
+    )
+    prune.add_argument("--to", metavar="SIZE", default="0", help="keep so much, e.g. 5GB")
+    prune.add_argument(
+        "--all", action="store_true", help="also data sets, with what was put there by hand"
+    )
+    prune.set_defaults(command=_prune)
     return parser
 
 
@@ -93,8 +126,14 @@ def _run(asked: argparse.Namespace) -> int:
     given |= {name: parameters.literal(value) for name, value in asked.p}
     done = batch.run_notebooks(notebooks, out=asked.out, given=given)
     print()
-    _show(given.get("RUN_DIR", asked.out))
+    folder = Path(given.get("RUN_DIR", asked.out))
+    _show(folder)
     print(f"\nexecuted notebooks and records: {asked.out}/")
+    try:
+        print(f"all on one page: {_publish(folder, notebooks=asked.out)}")
+    # Hours of training do not fail for want of a page about them.
+    except Exception as error:
+        print(f"no report.html: {' '.join(str(error).split())}", file=sys.stderr)
     failed = done[done["status"] == "failed"]
     for row in failed.itertuples():
         print(f"FAILED {row.notebook}: {row.error}\n       see {row.output}", file=sys.stderr)
@@ -113,7 +152,7 @@ def _synthetic(asked: argparse.Namespace) -> int:
 
 
 def _audit(asked: argparse.Namespace) -> int:
-    from xraylib import report
+    from xraylib import pages
     from xraylib.data import audit, index
 
     table = index.from_class_folders(asked.folder)
@@ -121,10 +160,10 @@ def _audit(asked: argparse.Namespace) -> int:
         _make_writable(asked.out)
     facts = audit.facts(table)
     findings = audit.findings(facts, seed=asked.seed).sort_values(
-        "severity", key=lambda column: column.map(list(report.MARKS).index), kind="stable"
+        "severity", key=lambda column: column.map(list(pages.MARKS).index), kind="stable"
     )
     _show_findings(findings)
-    print(f"{report.verdict(findings)}, in {len(facts):,} images; not a medical device")
+    print(f"{pages.verdict(findings)}, in {len(facts):,} images; not a medical device")
     if asked.out:
         _write_audit(asked, facts=facts, findings=findings)
         print(f"{asked.out / 'audit.html'}\n{asked.out / 'audit.json'}")
@@ -134,6 +173,58 @@ def _audit(asked: argparse.Namespace) -> int:
 def _table(asked: argparse.Namespace) -> int:
     _show(asked.folder)
     return 0
+
+
+def _report(asked: argparse.Namespace) -> int:
+    if asked.folder.is_dir():
+        _make_writable(asked.out.parent if asked.out else asked.folder)
+    print(_publish(asked.folder, out=asked.out, prevalence=asked.prevalence))
+    return 0
+
+
+def _publish(folder: Path, **how: Any) -> Path:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from xraylib import pages
+
+    return pages.publish(folder, **how)
+
+
+def _share(words: str) -> float:
+    try:
+        share = float(words)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"give a number above 0 and below 1. Received: {words!r}")
+    return share
+
+
+def _cache(asked: argparse.Namespace) -> int:
+    from xraylib.data import cache, sources
+
+    entries = cache.entries()
+    _show_entries(entries)
+    print(f"{entries['bytes'].sum() / 1e6:,.1f} MB in {sources.cache_folder()}")
+    return 0
+
+
+def _prune(asked: argparse.Namespace) -> int:
+    from xraylib.data import cache
+
+    removed = cache.prune(cache.parse_size(asked.to), everything=asked.all)
+    _show_entries(removed)
+    left = cache.entries()["bytes"].sum()
+    print(f"removed {removed['bytes'].sum() / 1e6:,.1f} MB, {left / 1e6:,.1f} MB are left")
+    return 0
+
+
+def _show_entries(entries: pd.DataFrame) -> None:
+    for row in entries.itertuples():
+        state = f" ({row.state})" if row.state else ""
+        used = row.used.to_pydatetime().astimezone()
+        print(f"{row.bytes / 1e6:>10,.1f} MB  {used:%Y-%m-%d %H:%M}  {row.name}  {row.what}{state}")
 
 
 def _show(folder: Path | str) -> None:
@@ -184,10 +275,10 @@ def _write_audit(asked: argparse.Namespace, *, facts: pd.DataFrame, findings: pd
     import matplotlib
 
     matplotlib.use("Agg")
-    from xraylib import plots, report
+    from xraylib import pages, plots, report
 
     classes = facts.drop_duplicates("label").sort_values("label")["class"].tolist()
-    page = report.audit(
+    page = pages.audit(
         f"Audit of {asked.folder.resolve().name}",
         findings=findings,
         facts=facts,
@@ -198,7 +289,7 @@ def _write_audit(asked: argparse.Namespace, *, facts: pd.DataFrame, findings: pd
         "xraylib": importlib.metadata.version("xraylib"),
         "folder": asked.folder.resolve().name,
         "seed": asked.seed,
-        "verdict": report.verdict(findings),
+        "verdict": pages.verdict(findings),
         "counts": counts.to_dict("records"),
         "findings": json.loads(findings.to_json(orient="records")),
     }

@@ -19,6 +19,11 @@ from xraylib.evaluation import METRICS
 _Runs: TypeAlias = Sequence[pd.DataFrame]
 _Thresholds: TypeAlias = tuple[float | Sequence[float], float | Sequence[float]]
 
+_NEIGHBOURS: Final = (
+    *("first", "second", "runs_first", "runs_second"),
+    *("metric", "first value", "second value", "difference", "low", "high"),
+    *("p", "p_holm", "test"),
+)
 _COLUMNS: Final = ("path", "patient", "split", "label", "score")
 
 
@@ -182,7 +187,8 @@ def together(
         steps: Of each step its runs, as for `paired`.
         splits: Which parts of the images.
         threshold: A score of at least this is called class 1, in [0, 1].
-        resamples: Of patients, for the percentile intervals; 0 for none.
+        resamples: Of patients, for the intervals, which are those of `evaluation.metrics`; 0 for
+            none.
         confidence: Of the intervals, in (0, 1).
         seed: Of the resampling.
 
@@ -220,6 +226,8 @@ def together(
         low, high = np.full((2, len(METRICS)), np.nan)
         if resamples:
             low, high = evaluation.percentiles(means[1:], confidence)
+            labels = np.concatenate([each["label"] for each in rows])
+            low, high = evaluation._widened(means[0], low, high, labels, known[codes], confidence)
         several = len(rows) > 1
         part = pd.DataFrame({"step": name, "split": split, "metric": METRICS, "value": means[0]})
         part["low"], part["high"] = low, high
@@ -359,7 +367,8 @@ def neighbours(
     of the smallest is at least the number of comparisons times 2/(1 + resamples).
 
     Args:
-        steps: The runs of each, as for `paired`, under its name; two or more, in order.
+        steps: The runs of each, as for `paired`, under its name, in order; of one there is nothing
+            to compare, and no row.
         split: As for `paired`; all thresholds are .5.
         resamples: As for `paired`.
         seed: As for `paired`.
@@ -370,12 +379,10 @@ def neighbours(
         high, p, p_holm, test, as of `paired`.
 
     Raises:
-        ValueError: As for `paired`, with the names of the steps; or there are fewer than two.
+        ValueError: As for `paired`, with the names of the steps.
     """
     names = list(steps)
-    if len(names) < 2:
-        raise ValueError(f"give two steps or more to compare. Received: {names}")
-    parts = []
+    parts = [pd.DataFrame(columns=list(_NEIGHBOURS))] if len(names) < 2 else []
     pairs = list(itertools.pairwise(names))
     for first, second in progress.bar(pairs, total=len(pairs), description="comparing steps"):
         try:
@@ -389,9 +396,9 @@ def neighbours(
         part.insert(3, "runs_second", len(steps[second]))
         parts.append(part)
     table = pd.concat(parts, ignore_index=True)
-    adjusted = table.groupby("metric")["p"].transform(lambda p: holm(p.to_numpy()))
-    table.insert(list(table).index("p") + 1, "p_holm", adjusted)
-    return table
+    families = table.groupby("metric")["p"]
+    table["p_holm"] = families.transform(lambda p: holm(p.to_numpy())) if len(table) else table["p"]
+    return table[list(_NEIGHBOURS)]
 
 
 def missed(

@@ -318,10 +318,11 @@ def found_in_steps(steps: pd.DataFrame, compared: pd.DataFrame) -> str:
     lines = []
     for name in dict.fromkeys(steps["step"]):
         test, validation = auc.loc[(name, "test")], auc.loc[(name, "validation")]
-        if test["low"] <= 0.5 <= test["high"]:
-            chance = "not distinguishable from"
-        else:
-            chance = "above" if test["low"] > 0.5 else "below"
+        chance = "not distinguishable from"
+        if test["low"] > 0.5:
+            chance = "above"
+        elif test["high"] < 0.5:
+            chance = "below"
         line = (
             f"- **{name}** ({_seeds(test['runs'])}): AUC {short(validation['value'])} on "
             f"validation, {interval(*test[['value', 'low', 'high']])} on test, which is {chance} "

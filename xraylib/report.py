@@ -1,42 +1,56 @@
 """Text, tables and figures -> one HTML page that can be sent by mail: no script, no network.
 
-Everything that a block is given is escaped: file names come from anywhere.
+Everything that a block is given is escaped: file names come from anywhere. A browser is told, too,
+to run and to load nothing.
 """
 
 import base64
 import io
 import math
+import re
 from collections.abc import Iterable
 from html import escape
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NewType
+from typing import TYPE_CHECKING, Final, NamedTuple, NewType
+from urllib.parse import quote
 
 import pandas as pd
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Severities as `audit.findings` names them, worst first, each with a mark that needs no colour.
-MARKS: Final = {"severe": "■", "warning": "▲", "note": "●", "fine": "○"}
-
-_MEDIANS: Final = {
-    "width": "width, px",
-    "height": "height, px",
-    "aspect": "width / height",
-    "bytes_per_pixel": "bytes per pixel",
-    "quality": "JPEG quality",
-    "mean": "mean grey",
-}
-
 Block = NewType("Block", str)
+
+
+class Link(NamedTuple):
+    """An item of `bullets` that leads to another page.
+
+    Attributes:
+        words: What is shown of it.
+        address: A path relative to the page, as it is on disk; "" leads nowhere.
+        note: What follows.
+    """
+
+    words: str
+    address: str
+    note: str = ""
+
+
+# An interval and a p are not torn apart by the end of a line.
+_TOGETHER: Final = re.compile(r"\[[-+.\d]+, [-+.\d]+\]( ± [.\d]+)?|\bp (=|&lt;) [.\d]+")
+
+# Whatever got into a page all the same: no script runs, and nothing is loaded from elsewhere.
+_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 _STYLE: Final = """
 body { font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff;
   max-width: 62rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.7rem; line-height: 1.2; }
 h2 { font-size: 1.25rem; margin: 2.2rem 0 .6rem; }
-p { max-width: 44rem; margin: .6rem 0; }
+p, ul { max-width: 44rem; margin: .6rem 0; }
+ul { padding-left: 1.2rem; }
+li { margin: .4rem 0; }
 .wide { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
 caption, figcaption { text-align: left; color: #555; font-size: .93rem; padding: .3rem 0; }
@@ -48,19 +62,25 @@ td { white-space: pre-line; }
 .number { text-align: right; }
 figure { margin: 1rem 0; }
 figure img { max-width: 100%; height: auto; }
+figure > img { width: 36rem; }
 footer { margin-top: 3rem; padding-top: .6rem; border-top: 1px solid #ccc; color: #555; }
 @media screen and (max-width: 40rem) {
   caption { max-width: calc(100vw - 2rem); }
-  figure img { max-width: none; width: 44rem; }
+  figure .wide img { max-width: none; width: 44rem; }
+  .stacked table, .stacked caption, .stacked tbody { display: block; }
   .stacked thead { display: none; }
   .stacked tr, .stacked th, .stacked td { display: block; border: 0; padding: 0; }
   .stacked tr { border-bottom: 1px solid #ccc; padding: .7rem 0; }
+  .stacked th { white-space: normal; }
   .stacked .number { text-align: left; }
   .stacked td::before { content: attr(data-of) ": "; color: #555; }
 }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }
   .wide { overflow: visible; }
+  table { font-size: 8pt; }
+  th, td { padding-right: .6rem; }
+  tbody th { white-space: normal; }
   tr, figure { break-inside: avoid; }
   h2, caption { break-after: avoid; }
 }
@@ -82,7 +102,30 @@ def text(words: str) -> Block:
         The block.
     """
     paragraphs = [part.strip() for part in words.split("\n\n") if part.strip()]
-    return Block("\n".join(f"<p>{escape(part)}</p>" for part in paragraphs))
+    return Block("\n".join(f"<p>{_words(part)}</p>" for part in paragraphs))
+
+
+def bullets(items: Iterable[str | Link]) -> Block:
+    """A list.
+
+    Args:
+        items: Plain text, or links to pages beside this one.
+
+    Returns:
+        The block.
+    """
+    lines = []
+    for item in items:
+        if isinstance(item, Link):
+            shown, note = escape(item.words), f" {escape(item.note)}" if item.note else ""
+            if item.address:
+                # On Windows as well; and "./", so that no name is taken for a scheme.
+                path = quote(Path(item.address).as_posix(), errors="surrogateescape")
+                shown = f'<a href="./{path}">{shown}</a>'
+            lines.append(f"<li>{shown}{note}</li>")
+        else:
+            lines.append(f"<li>{_words(item)}</li>")
+    return Block("<ul>\n" + "\n".join(lines) + "\n</ul>")
 
 
 def table(frame: pd.DataFrame, *, caption: str, stacked: bool = False) -> Block:
@@ -123,7 +166,8 @@ def figure(drawn: "Figure", *, alt: str, caption: str = "") -> Block:
     """A figure as a picture inside the page.
 
     Args:
-        drawn: By matplotlib; it is left as it is.
+        drawn: By matplotlib; it is left as it is. One of up to 5.5 inches is shown whole on a
+            narrow screen, a wider one is scrolled sideways.
         alt: What is to be seen, for those who cannot see it.
         caption: Below it.
 
@@ -141,18 +185,19 @@ def figure(drawn: "Figure", *, alt: str, caption: str = "") -> Block:
     drawn.savefig(picture, format="png", dpi=160)
     data = base64.b64encode(picture.getvalue()).decode()
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return Block(
-        '<figure><div class="wide" role="region" tabindex="0" aria-label="figure">'
-        f'<img src="data:image/png;base64,{data}" alt="{escape(alt)}"></div>{below}</figure>'
-    )
+    shown = f'<img src="data:image/png;base64,{data}" alt="{escape(alt)}">'
+    if drawn.get_figwidth() > 5.5:
+        shown = f'<div class="wide" role="region" tabindex="0" aria-label="figure">{shown}</div>'
+    return Block(f"<figure>{shown}{below}</figure>")
 
 
-def page(title: str, blocks: Iterable[Block]) -> str:
+def page(title: str, blocks: Iterable[Block], *, style: str = "") -> str:
     """One page of blocks.
 
     Args:
         title: Of the page and its first line.
-        blocks: As `heading`, `text`, `table` and `figure` return them, in their order.
+        blocks: As the functions above return them, in their order.
+        style: CSS for what else is in them.
 
     Returns:
         HTML that loads nothing.
@@ -160,81 +205,11 @@ def page(title: str, blocks: Iterable[Block]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n"
         f"<main>\n<h1>{escape(title)}</h1>\n" + "\n".join(blocks) + "\n</main>\n"
         "<footer><p>Made by xraylib for education. This is not a medical device: nothing here "
         "may guide the care of a patient.</p></footer>\n</body>\n</html>\n"
-    )
-
-
-def verdict(findings: pd.DataFrame) -> str:
-    """How many findings there are of each severity, e.g. `"3 severe, 2 warnings, 4 fine"`.
-
-    Args:
-        findings: With the column severity, as `audit.findings` returns it.
-
-    Returns:
-        The words, worst first; severe is named even where there is none.
-    """
-    counts = findings["severity"].value_counts()
-    said = []
-    for severity in MARKS:
-        count = int(counts.get(severity, 0))
-        ending = "s" if count != 1 and severity in ("warning", "note") else ""
-        if count or severity == "severe":
-            said.append(f"{count} {severity}{ending}")
-    return ", ".join(said)
-
-
-def audit(title: str, *, findings: pd.DataFrame, facts: pd.DataFrame, drawn: "Figure") -> str:
-    """The page of an audit of a data set.
-
-    Args:
-        title: Of the page.
-        findings: As `audit.findings` returns it.
-        facts: As `audit.facts` returns it.
-        drawn: As `plots.properties` returns it.
-
-    Returns:
-        HTML that loads nothing.
-    """
-    shown = pd.DataFrame(
-        {
-            "finding": findings["check"],
-            "severity": [
-                f"{MARKS[severity]}\N{NO-BREAK SPACE}{severity}"
-                for severity in findings["severity"]
-            ],
-            "count": findings["count"],
-            "what it means": [
-                f"{meaning}\ne.g. {', '.join(examples)}" if examples else meaning
-                for meaning, examples in zip(findings["meaning"], findings["examples"], strict=True)
-            ],
-        }
-    )
-    groups = facts.groupby([facts["split"] + " " + facts["class"]], sort=False)
-    medians = groups[list(_MEDIANS)].median().rename(columns=_MEDIANS)
-    medians.insert(0, "images", groups.size())
-    medians.insert(1, "patients", groups["patient"].nunique())
-    return page(
-        title,
-        [
-            heading(verdict(findings)),
-            table(shown, caption=f"Found in {len(facts):,} images, worst first.", stacked=True),
-            heading("What the files tell without a look at the anatomy"),
-            figure(
-                drawn,
-                alt="For each split and class, properties of the files as boxes and dots, one "
-                "panel each. The medians are in the next table.",
-                caption="Where two classes differ in train, a network can learn the file instead "
-                "of the lungs; where a class differs between train and test, what it learned need "
-                "not hold. Line: median; box: middle half; dots: at most 300 images a row.",
-            ),
-            table(
-                medians.rename_axis("split and class").reset_index(),
-                caption="Counts, and medians of the files. Patients as far as file names tell.",
-            ),
-        ],
     )
 
 
@@ -267,4 +242,8 @@ def _cell(value: object) -> str:
         if math.isnan(number):
             return "–"
         return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
-    return escape(str(value))
+    return _words(str(value))
+
+
+def _words(plain: str) -> str:
+    return _TOGETHER.sub(lambda part: part[0].replace(" ", "\N{NO-BREAK SPACE}"), escape(plain))
