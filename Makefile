@@ -26,8 +26,9 @@ check: $(READY)  ## check format, lint and types
 		echo "$$tool"; $(BIN)/$$tool || bad=1; done; \
 	test $$bad = 0 || echo "To fix: $(BIN)/ruff format . && $(BIN)/ruff check --fix ."; exit $$bad
 
-bench: $(READY)  ## measure the speed of loading and of the search for near copies
+bench: $(READY)  ## measure the speed of loading, of training and of the search for near copies
 	$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/near_copies.py
 
 experiments: $(READY)  ## go on with the table of countermeasures on made radiographs: hours

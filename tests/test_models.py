@@ -80,7 +80,7 @@ def test_output_of_many_classes(build, least, undrawn):
 @each
 def test_output_is_float32_also_in_bfloat16(build, least, undrawn):
     network = build(least)
-    training._set_precision(network, "bfloat16")
+    training.Computation("bfloat16").set_up(network)
     convolution = next(x for x in network.layers if isinstance(x, keras.layers.Conv2D))
     assert convolution.compute_dtype == "bfloat16"
     assert convolution.kernel.dtype == "float32"
@@ -321,6 +321,41 @@ def test_imagenet(build, published, monkeypatch):
 
     monkeypatch.setattr(keras.applications, published, online)
     assert same(weights(build(32, weights="imagenet"))[:-2], weights(downloaded))
+
+
+# ------------------------------------------------------------------ frozen
+
+
+@pytest.mark.parametrize(
+    ("build", "head"),
+    [
+        (basic_cnn, ["dense1", "logit"]),
+        (tuned_cnn, ["dense1", "dense2", "dense3", "logit"]),
+        (vgg19, ["logit"]),
+        (resnet50, ["logit"]),
+    ],
+)
+def test_frozen_only_the_head_is_trained(build, head, undrawn):
+    network = build(32)
+    models.freeze(network)
+    trained = [layer.name for layer in network.layers if layer.trainable_weights]
+    assert trained == head
+
+
+def test_frozen_with_a_dense_head(undrawn):
+    network = vgg19(32, head="dense")
+    models.freeze(network)
+    trained = [layer.name for layer in network.layers if layer.trainable_weights]
+    assert trained == ["fc1", "fc2", "logit"]
+
+
+def test_a_network_without_a_head():
+    inputs = keras.Input((4,))
+    network = keras.Model(inputs, keras.layers.Dense(1)(inputs), name="plain")
+    said = 'plain has no layer "average" or "flatten", with which a head begins'
+    with pytest.raises(ValueError, match=said):
+        models.freeze(network)
+    assert len(network.trainable_weights) == 2
 
 
 # ------------------------------------------------------------------ another backend

@@ -142,6 +142,27 @@ def resnet50(
     return network
 
 
+def freeze(network: keras.Model) -> None:
+    """Leaves only the head to be trained: the layers behind the last maps.
+
+    Args:
+        network: Any of this module's. Batch normalization in its base then keeps its running means
+            (Keras: "frozen" layers run as in scoring).
+
+    Raises:
+        ValueError: There is no layer `"average"` or `"flatten"`, with which a head begins.
+    """
+    names = [layer.name for layer in network.layers]
+    begins = [number for number, name in enumerate(names) if name in ("average", "flatten")]
+    if not begins:
+        raise ValueError(
+            f'{network.name} has no layer "average" or "flatten", with which a head begins: set '
+            "trainable = False of the layers to freeze"
+        )
+    for layer in network.layers[: begins[0]]:
+        layer.trainable = False
+
+
 def blocks(network: keras.Model) -> list[tuple[str, int, int, int]]:
     """What a network is made of, for `plots.architecture`.
 

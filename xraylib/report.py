@@ -54,7 +54,7 @@ li { margin: .4rem 0; }
 .wide { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
 caption, figcaption { text-align: left; color: #555; font-size: .93rem; padding: .3rem 0; }
-th, td { text-align: left; vertical-align: top; padding: .35rem .9rem .35rem 0;
+th, td { text-align: left; vertical-align: top; padding: .35rem .6rem .35rem 0;
   border-bottom: 1px solid #ccc; overflow-wrap: break-word; }
 thead th { border-bottom: 2px solid #1a1a1a; }
 tbody th { white-space: nowrap; }

@@ -27,8 +27,11 @@ from xraylib.data import sources
 
 # A kind has a folder of that name. Nothing else in the cache folder is ever removed, for somebody
 # may have named their home.
-Kind = Literal["pixels"]
-_KINDS: Final[dict[Kind, str]] = {"pixels": "decoded images"}
+Kind = Literal["pixels", "features"]
+_KINDS: Final[dict[Kind, str]] = {
+    "pixels": "decoded images",
+    "features": "features of frozen layers",
+}
 _DATA_SETS: Final = {
     "kaggle": "data set, put there by hand",
     "synthetic-*": "made radiographs",
