@@ -17,7 +17,7 @@ README = ASSETS.parent / "README.md"
 
 
 def figures() -> None:
-    """Draws VGG-19, one made radiograph of each kind, the progression, and what 01 reads."""
+    """Draws VGG-19, one made radiograph of each kind, the progression, and what 01 rests on."""
     from xraylib import comparison, models, plots, records
     from xraylib.data import sources, synthetic
 
@@ -37,9 +37,9 @@ def figures() -> None:
     figure = plots.progression(reached[reached["metric"] == "AUC"], metric="AUC")
     figure.savefig(ASSETS / "progression.png", dpi=110)
 
-    effects = pd.read_csv(RESULTS / "shortcuts" / "cues.csv", keep_default_na=False)
-    first = effects[effects["run"] == effects["run"].iloc[0]]
-    figure = plots.cues(first, class_names=sources.CLASSES)
+    shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv")
+    first = shares[shares["run"] == shares["run"].iloc[0]]
+    figure = plots.shares(first, class_names=sources.CLASSES)
     figure.savefig(ASSETS / "cues.png", dpi=100)
 
 
@@ -59,6 +59,8 @@ def readme() -> None:
     effects = pd.read_csv(RESULTS / "shortcuts" / "cues.csv", keep_default_na=False)
     shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv")
     text = _filled(text, "cues", "\n".join(_markdown(prose.resting(shares, effects))))
+    protocols = prose.protocols(pd.read_csv(RESULTS / "protocols.csv"))
+    text = _filled(text, "protocols", "\n".join(_markdown(protocols)))
     for name in ("synthetic", "real"):
         found = pd.read_csv(RESULTS / "shortcuts" / f"{name}.csv")
         if name == "synthetic":  # all would be 48 rows

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from xraylib import batch, records
+from xraylib import batch, pages, records
 from xraylib.data import synthetic
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,8 +69,8 @@ def test_is_stored_clean_and_short(path):
 def test_shares_its_parameters_with_the_others(path):
     names = batch.known_parameters(path)
     shared = batch.known_parameters(NOTEBOOKS[0])
-    extra = ["WEIGHTS"] if path.stem[:2] in ("03", "04") else []
-    assert names == shared + extra
+    extra = {"03": ["WEIGHTS"], "04": ["WEIGHTS"], "05": ["PREVALENCE", "OUTSIDE"]}
+    assert names == shared + extra.get(path.stem[:2], [])
 
 
 @pytest.mark.parametrize("first, second", list(itertools.pairwise(STEPS)))
@@ -81,7 +81,10 @@ def test_two_steps_differ_only_in_what_the_step_changes(first, second):
         for line in difflib.ndiff(old.source.splitlines(), new.source.splitlines())
         if line[0] in "+-"
     ]
-    allowed = r"(model = |run = |IMAGE_SIZE|BATCH_SIZE|EPOCHS|LEARNING_RATE|WEIGHTS|SEED)"
+    allowed = (
+        r"(model = |run = |IMAGE_SIZE|BATCH_SIZE|EPOCHS|LEARNING_RATE|WEIGHTS|SEED"
+        r"|frozen,|if WEIGHTS:|models\.freeze|fit = |history = )"
+    )
     assert all(re.match(allowed, line) for line in changed), changed
 
 
@@ -113,6 +116,7 @@ def test_every_step_leaves_its_record(executed):
     assert table["fingerprint"].nunique() == 1
     for record in records.read(out)[len(BASELINES) :]:
         assert {row["cue"] for row in record["interventions"]} >= {"shape", "compression"}
+        assert {row["cue"] for row in record["shares"]} >= {"shape", "compression"}
         assert record["parameters"]["IMAGE_SIZE"] == TINY["IMAGE_SIZE"]
         predictions = records.predictions(record)
         # Two splits of two classes, LIMIT images each where there are so many.
@@ -125,8 +129,26 @@ def test_every_step_leaves_its_record(executed):
 def test_the_comparison_shows_every_step(executed):
     out, _ = executed
     text = json.dumps(nbformat.read(out / "05_comparison.ipynb", as_version=4))
-    assert all(f"{path.stem}, 32 px, seed 0" in text for path in STEPS)
-    assert all(f"{name}, seed 0" in text for name in BASELINES)
+    assert all(f"- **{path.stem}, 32 px** (one seed)" in text for path in STEPS)
+    assert all(f"- **{name}** (one seed)" in text for name in BASELINES)
+
+
+def test_the_comparison_scores_a_folder_from_outside(executed, made, tmp_path):
+    out, _ = executed
+    given = {"SOURCE": str(made), "RUN_DIR": str(out), "OUTSIDE": str(made / "test")}
+    done = batch.run_notebooks(NOTEBOOKS[-1:], out=tmp_path, given=given)
+    assert done["status"].tolist() == ["done"], done["error"].tolist()
+    (cell,) = [cell for cell in code(tmp_path / "05_comparison.ipynb") if "OUTSIDE)" in cell.source]
+    (shown,) = [output for output in cell.outputs if "text/html" in output.get("data", {})]
+    assert all(f"{path.stem}, 32 px" in shown["data"]["text/html"] for path in STEPS)
+
+
+def test_the_series_ends_with_a_page(executed):
+    out, _ = executed
+    page = pages.publish(out)
+    assert page == out / "report.html"
+    assert "03_vgg19, 32 px" in page.read_text(encoding="utf-8")
+    assert (out / "report-notebooks" / "00_data.html").is_file()
 
 
 def test_the_baselines_saw_the_same_images_as_the_networks(executed):
