@@ -16,7 +16,7 @@ run: $(READY)  ## run the notebook series on quick settings, into runs/quick/rep
 	$(BIN)/xraylib run --parameters notebooks/parameters/quick.yaml --out runs/quick
 
 test: $(READY)  ## run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

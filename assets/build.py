@@ -65,6 +65,8 @@ def readme() -> None:
         found = pd.read_csv(RESULTS / "shortcuts" / f"{name}.csv")
         if name == "synthetic":  # all would be 48 rows
             found = found[found["countermeasure"].isin(("none", "both random"))]
+            place = {trap: number for number, trap in enumerate(found["traps"].unique())}
+            found = found.sort_values("traps", key=lambda traps: traps.map(place), kind="stable")
         tried = prose.countermeasures(found)
         text = _filled(text, f"countermeasures, {name}", "\n".join(_markdown(tried)))
     README.write_text(text, encoding="utf-8")
