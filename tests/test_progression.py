@@ -140,7 +140,7 @@ def test_the_first_paragraph_says_what_came_out_and_what_it_is_not(html):
     scored = predictions(0.6, seed=3)
     auc = evaluation.summary(scored).query("metric == 'AUC' and rule == '0.5'").set_index("split")
     told = {split: prose.short(auc.loc[split, "value"]) for split in ("validation", "test")}
-    assert "Of 3 steps, 02_cnn, 64 px has the highest AUC on validation" in first
+    assert "Of 2 networks, 02_cnn, 64 px has the highest AUC on validation" in first
     assert f"chosen here: {told['validation']}." in first
     assert f"On test the AUC is {told['test']}, with a 95 % interval over patients from " in first
     assert "(one seed)" in first

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Best(NamedTuple):
-    """The step with the highest AUC on validation, and its first run."""
+    """The step with the highest AUC on validation, a network if there is one, and its first run."""
 
     name: str
     predictions: pd.DataFrame
@@ -124,7 +124,8 @@ def _reached(kept: "Comparable", done: Callable[[], object]) -> tuple["Comparabl
 
 def _chosen(kept: "Comparable", reached: pd.DataFrame) -> _Best:
     auc = _auc(reached)["validation"]
-    name = str(auc["value"].idxmax())
+    networks = [name for name, runs in kept.records.items() if runs[0].get("network")]
+    name = str(auc.loc[networks or list(kept.steps), "value"].idxmax())
     return _Best(name, kept.steps[name][0], kept.records[name][0])
 
 
@@ -145,10 +146,11 @@ def _opening(kept: "Comparable", reached: pd.DataFrame, compared: pd.DataFrame, 
     lost = validation["value"] - test["value"]
     overlap = validation["low"] <= test["high"] and test["low"] <= validation["high"]
     images = best.test
-    count, several = len(kept.steps), len(kept.steps) > 1
+    networks = sum(bool(runs[0].get("network")) for runs in kept.records.values())
+    count, several = networks or len(kept.steps), len(kept.steps) > 1
     chosen = (
-        f"Of {count} steps, {best.name} has the highest AUC on validation, by which it is chosen "
-        f"here: {short(validation['value'])}."
+        f"Of {count} {'networks' if networks else 'steps'}, {best.name} has the highest AUC on "
+        f"validation, by which it is chosen here: {short(validation['value'])}."
         if several
         else f"There is one step, {best.name}. Its AUC on validation is "
         f"{short(validation['value'])}."
