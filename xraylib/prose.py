@@ -92,7 +92,9 @@ def found_in_shares(shares: pd.DataFrame) -> str:
         f"Given the other class' look in one respect, the images go the farthest towards the "
         f"other class' score by **{first}**, as a share of the whole way. Then come "
         f"{', '.join(others)}. The images are the same but for that, so it is what the network "
-        "reads, not what it might. Compression and shape are the file's alone; sharpness and "
+        "reads, not what it might. Where the files do not differ, as in the shape of copies that "
+        "were all made squares, nothing is exchanged, and the share is 0 whatever the network "
+        "reads. Compression and shape are the file's alone; sharpness and "
         "exposure are partly the lungs' own, for consolidation is white."
     )
 
