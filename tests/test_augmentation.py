@@ -46,11 +46,12 @@ def test_shape_and_dtype_stay(preset, shape):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_chance_is_the_given_one(name):
-    augmentation = Augmentation(**{name: True if name == "recompress" else 1.0})
+    value = {"recompress": True, "flip": True, "shift": 0.5}.get(name, 1.0)
+    augmentation = Augmentation(**{name: value})
     results = [augmentation.apply(NOISE, np.random.default_rng(n)).tobytes() for n in range(16)]
     again = [augmentation.apply(NOISE, np.random.default_rng(n)).tobytes() for n in range(16)]
     assert results == again
-    assert len(set(results)) > 4
+    assert len(set(results)) > (1 if name == "flip" else 4)
 
 
 def test_the_image_itself_is_left_alone():
@@ -64,7 +65,9 @@ def test_the_presets_share_out_the_countermeasures():
         return {name: getattr(preset, name) for name in NAMES if getattr(preset, name)}
 
     assert asked_for(ALL) == asked_for(GEOMETRIC) | asked_for(PHOTOMETRIC)
-    assert sorted([*asked_for(GEOMETRIC), *asked_for(PHOTOMETRIC)]) == sorted(NAMES)
+    apart = {"rotation", "shift", "flip"}  # no acquisition of the data set is known by these
+    assert {*asked_for(GEOMETRIC), *asked_for(PHOTOMETRIC)} == set(NAMES) - apart
+    assert not asked_for(GEOMETRIC).keys() & asked_for(PHOTOMETRIC).keys()
 
 
 # ------------------------------------------------------------------ one by one
@@ -91,6 +94,42 @@ def test_width_and_height_have_factors_of_their_own():
     # The other way round, no row is where it was, and all columns are alike.
     wide = changed(column.T, "low", "high", scale=1)
     assert wide.tolist() == [[30, 50, 70, 90]] * 4
+
+
+def test_a_quarter_turn_is_exact():
+    square = np.arange(25).reshape(5, 5)
+    assert changed(square, rotation=90).tolist() == np.rot90(square, -1).tolist()
+    assert changed(square, "high", "high", "low", rotation=90).tolist() == (
+        np.rot90(square).tolist()
+    )
+
+
+def test_a_turn_leaves_no_frame():
+    flat = np.full((20, 30), 77)
+    assert (changed(flat, rotation=30) == 77).all()
+
+
+def test_shift_moves_by_a_share_of_each_side():
+    # A quarter down and a quarter across: of mirrored edges there are one row and one column.
+    square = np.arange(16).reshape(4, 4)
+    expected = np.pad(square, [(1, 0), (1, 0)], mode="symmetric")[:4, :4]
+    assert changed(square, shift=0.25).tolist() == expected.tolist()
+
+
+def test_scaled_turned_and_moved_in_one_resampling():
+    # What is a straight ramp stays one: four half-steps a pixel across, turned to point down.
+    ramp = np.tile(8 * np.arange(16), (16, 1))
+    made = changed(ramp, scale=1, rotation=90).astype(int)
+    assert (np.diff(made, axis=0)[1:-1] == 4).all()
+    assert (np.diff(made, axis=1)[1:-1] == 0).all()
+
+
+def test_every_other_image_is_flipped():
+    augmentation = Augmentation(flip=True)
+    results = [augmentation.apply(NOISE, np.random.default_rng(n)).tobytes() for n in range(64)]
+    kept = results.count(NOISE.tobytes())
+    assert 20 < kept < 44
+    assert set(results) == {NOISE.tobytes(), NOISE[:, ::-1].tobytes()}
 
 
 def test_gamma_is_a_power_of_the_greys():
@@ -163,6 +202,9 @@ def test_a_flat_image_is_recompressed_to_itself():
     [
         ("scale", -0.1, r"scale must be from 0, for none, to 1\. Received: -0\.1"),
         ("scale", 35, r"scale must be from 0, for none, to 1\. Received: 35"),
+        ("rotation", 181, r"rotation must be .* to 180\. Received: 181"),
+        ("shift", 10, r"shift must be from 0, for none, to 0\.5\. Received: 10"),
+        ("flip", 1, r"flip must be True or False\. Received: 1"),
         ("gamma", 2.1, r"gamma must be .* to 2\. Received: 2\.1"),
         ("contrast", np.nan, r"contrast must be .* to 2\. Received: nan"),
         ("blur", np.inf, r"blur must be .* to 16\. Received: inf"),

@@ -13,7 +13,16 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 # The most of each field: beyond it little is left to be seen, or the unit was another.
-_MOST: Final = {"scale": 1, "gamma": 2, "contrast": 2, "blur": 16, "sharpen": 8, "noise": 64}
+_MOST: Final = {
+    "scale": 1,
+    "rotation": 180,
+    "shift": 0.5,
+    "gamma": 2,
+    "contrast": 2,
+    "blur": 16,
+    "sharpen": 8,
+    "noise": 64,
+}
 # As the files of the data set: from clearly blocky to hardly changed.
 _LOWEST_QUALITY, _HIGHEST_QUALITY = 30, 95
 
@@ -46,6 +55,9 @@ class Augmentation:
     """
 
     scale: float = 0.0
+    rotation: float = 0.0
+    shift: float = 0.0
+    flip: bool = False
     gamma: float = 0.0
     contrast: float = 0.0
     blur: float = 0.0
@@ -58,8 +70,9 @@ class Augmentation:
             value = getattr(self, name)
             if not 0 <= value <= most:
                 raise ValueError(f"{name} must be from 0, for none, to {most}. Received: {value}")
-        if not isinstance(self.recompress, bool):
-            raise ValueError(f"recompress must be True or False. Received: {self.recompress!r}")
+        for name in ("flip", "recompress"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False. Received: {getattr(self, name)!r}")
 
     def apply(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Changes one image.
@@ -80,8 +93,13 @@ class Augmentation:
                 f"Received: {pixels.dtype} {pixels.shape}"
             )
         grey = pixels.reshape(pixels.shape[:2])
-        if self.scale:
-            grey = _scaled(grey, down=_factor(self.scale, rng), across=_factor(self.scale, rng))
+        if self.scale or self.rotation or self.shift:
+            factors = np.array([_factor(self.scale, rng), _factor(self.scale, rng)])
+            angle = np.radians(_even(self.rotation, rng))
+            shares = np.array([_even(self.shift, rng), _even(self.shift, rng)])
+            grey = _moved(grey, factors, angle, shares * grey.shape)
+        if self.flip and rng.random() < 0.5:
+            grey = grey[:, ::-1]
         if self.gamma or self.contrast:
             grey = _toned(grey, _factor(self.gamma, rng), _factor(self.contrast, rng))
         if self.blur:
@@ -125,18 +143,35 @@ def _factor(most: float, rng: np.random.Generator) -> float:
     return (1 + most) ** rng.uniform(-1, 1)
 
 
-def _scaled(pixels: np.ndarray, *, down: float, across: float) -> np.ndarray:
-    height, width = pixels.shape
-    seen = np.array([height / down, width / across])
-    margin = np.maximum(np.ceil((seen - pixels.shape) / 2), 0).astype(int)
+def _even(most: float, rng: np.random.Generator) -> float:
+    return rng.uniform(-most, most) if most else 0.0
+
+
+def _moved(pixels: np.ndarray, factors: np.ndarray, angle: float, offset: np.ndarray) -> np.ndarray:
+    """Scaled, then turned (radians), then moved (px), in one resampling; each of (down, across)."""
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    # From a place in the result to that in the image, both from the middle.
+    back = turn / factors[:, np.newaxis]
+    middle = np.array(pixels.shape) / 2
+    seen = back @ -offset
+    reach = np.abs(seen) + np.abs(back) @ middle
     # A frame would show the factors, and so let a network undo them: of 900 radiographs extremely
     # randomized trees on row and column profiles read the logarithm of their ratio with an R2 of
     # .92 with black around, .90 with the edge repeated, .77 with the mirror image.
+    margin = np.maximum(np.ceil(reach - middle), 0).astype(int)
     around = np.pad(pixels, [(m, m) for m in margin], mode="symmetric")
-    top, left = (around.shape - seen) / 2
-    box = (left, top, left + seen[1], top + seen[0])
-    image = Image.fromarray(around)
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box))
+    image, size = Image.fromarray(around), pixels.shape[::-1]
+    centre = np.array(around.shape) / 2 + seen
+    if angle == 0:  # antialiased, as no other transform is
+        # Pillow refuses what rounding may have put outside.
+        top, left = np.maximum(centre - middle / factors, 0)
+        bottom, right = np.minimum(centre + middle / factors, around.shape)
+        return np.asarray(image.resize(size, Image.Resampling.BILINEAR, (left, top, right, bottom)))
+    start = centre - back @ middle
+    matrix = (back[1, 1], back[1, 0], start[1], back[0, 1], back[0, 0], start[0])
+    return np.asarray(
+        image.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    )
 
 
 def _toned(pixels: np.ndarray, power: float, factor: float) -> np.ndarray:

@@ -194,11 +194,15 @@ class Batches(keras.utils.PyDataset):
         pixels = self.pixels[rows]
         _let_go(self.pixels)
         if self.augment:
-            for image, row in zip(pixels, rows, strict=True):
-                # From 1, for NumPy seeds alike with a 0 at the end and without, as the orders are.
-                rng = np.random.default_rng([self.seed, self.epoch, row + 1])
-                image[:] = self.augment.apply(image, rng)
+            with ThreadPoolExecutor() as pool:
+                pixels = np.stack(list(pool.map(self._augmented, pixels, rows)))
         return pixels, self.labels[chosen].astype(np.float32)[:, np.newaxis]
+
+    def _augmented(self, image: np.ndarray, row: int) -> np.ndarray:
+        assert self.augment
+        # From 1, for NumPy seeds alike with a 0 at the end and without, as the orders are.
+        rng = np.random.default_rng([self.seed, self.epoch, row + 1])
+        return self.augment.apply(image, rng)
 
 
 def decode(
