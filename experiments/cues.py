@@ -3,13 +3,14 @@
 `python experiments/cues.py RUNS --data FOLDER` writes cues.csv (`interventions.effects`) and
 shares.csv (`exchange.shares`) into assets/results/shortcuts. RUNS holds records and models as the
 notebooks leave them, FOLDER the images they were trained on; `--shapes` names a CSV of the columns
-file, width and height, where the images themselves no longer have their shape.
+file, width and height, where the images themselves no longer have their shape. Every network is
+written as it comes; started again, those that are there are not asked again.
 """
 
 import argparse
+import io
 from pathlib import Path
 
-import keras
 import pandas as pd
 from countermeasures import RESULTS, looks_of
 
@@ -17,36 +18,48 @@ from xraylib import exchange, interventions, records
 from xraylib.data import index, sources
 
 
-def asked_again(
-    runs: Path, data: Path, *, aspects: pd.Series | None, images: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The effects and the shares of all runs that left a network, in long form."""
-    effects, shares = [], []
+def ask(runs: Path, data: Path, *, aspects: pd.Series | None, images: int) -> None:
+    """Adds the effects and the shares of all runs that left a network to the two files."""
+    effects, shares = (RESULTS / name for name in ("cues.csv", "shares.csv"))
+    found = 0
     for record in records.read(runs):
-        path = record["folder"] / "model.keras"
-        if not path.exists():
+        model = records.network(record)
+        if model is None:
             continue
+        found += 1
         name, seed = records.name(record), record["seed"]
+        if shares.exists() and name in set(pd.read_csv(shares)["run"]):
+            continue
         table = index.hold_out_validation(index.from_tree(sources.locate(data)), seed=seed)
         train, validation = (table[table["split"] == split] for split in ("train", "validation"))
         scored_then = records.predictions(record).query("split == 'validation'")["path"]
         if {Path(path).name for path in scored_then} != {path.name for path in validation["path"]}:
             raise SystemExit(f"{data} does not give the validation images of {record['folder']}")
-        model = keras.saving.load_model(path, compile=False)
         looks = looks_of(train, aspects, seed=seed)
         changed = interventions.rescore(model, validation, images=images, seed=seed)
         given = exchange.rescore(model, validation, looks, images=images, seed=seed)
-        for parts, part in (
-            (effects, interventions.effects(changed, seed=seed)),
-            (shares, exchange.shares(given, seed=seed)),
-        ):
-            part.insert(0, "run", name)
-            part.insert(1, "images", changed["path"].nunique())
-            parts.append(part)
-        print(name, shares[-1].set_index("cue")["value"].round(2).to_dict(), flush=True)
-    if not shares:
+        share = exchange.shares(given, seed=seed)
+        # The shares last, for they tell what is done.
+        _add(effects, name, changed, interventions.effects(changed, seed=seed))
+        _add(shares, name, changed, share)
+        print(name, share.set_index("cue")["value"].round(2).to_dict(), flush=True)
+    if not found:
         raise SystemExit(f"no trained networks (model.keras) in {runs}")
-    return pd.concat(effects, ignore_index=True), pd.concat(shares, ignore_index=True)
+
+
+def _add(path: Path, name: str, scored: pd.DataFrame, rows: pd.DataFrame) -> None:
+    rows.insert(0, "run", name)
+    rows.insert(1, "images", scored["path"].nunique())
+    if path.exists():
+        # As text, so that the rows of other runs stay as they were.
+        stored = pd.read_csv(path, dtype=str, keep_default_na=False)
+        rows = pd.read_csv(
+            io.StringIO(rows.to_csv(index=False, float_format="%.4g")),
+            dtype=str,
+            keep_default_na=False,
+        )
+        rows = pd.concat([stored[stored["run"] != name], rows])
+    rows.to_csv(path, index=False, float_format="%.4g")
 
 
 if __name__ == "__main__":
@@ -60,7 +73,5 @@ if __name__ == "__main__":
     if asked.shapes:
         listed = pd.read_csv(asked.shapes).set_index("file")
         known = listed["width"] / listed["height"]
-    found = asked_again(asked.runs, asked.data, aspects=known, images=asked.images)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    for each, table in zip(("cues", "shares"), found, strict=True):
-        table.to_csv(RESULTS / f"{each}.csv", index=False, float_format="%.4g")
+    ask(asked.runs, asked.data, aspects=known, images=asked.images)

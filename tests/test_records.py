@@ -280,6 +280,21 @@ def test_history_and_model_can_be_read_back(tmp_path, results):
     np.testing.assert_array_equal(kernel, results["model"].get_layer("score").kernel)
 
 
+def test_the_network_of_a_record(tmp_path, results):
+    begin(tmp_path).finish(**results)
+    (record,) = records.read(tmp_path)
+    network = records.network(record)
+    np.testing.assert_array_equal(
+        network.get_layer("score").kernel, results["model"].get_layer("score").kernel
+    )
+    assert not network.compiled
+    (record["folder"] / "model.keras").write_bytes(b"no network")
+    with pytest.raises(ValueError, match=r"model\.keras cannot be loaded .*: run .* again"):
+        records.network(record)
+    (record["folder"] / "model.keras").unlink()
+    assert records.network(record) is None
+
+
 def test_what_is_no_network_has_no_epochs(tmp_path, results):
     results |= {"model": None, "history": None}
     path = begin(tmp_path, step="00_file_metadata").finish(**results)

@@ -369,6 +369,26 @@ def predictions(record: dict[str, Any]) -> pd.DataFrame:
     return stored
 
 
+def network(record: dict[str, Any]) -> "keras.Model | None":
+    """The trained network of one record that `read` returned.
+
+    Returns:
+        Uncompiled, as `models` builds it; None where the run kept none, as those of `assets/` do.
+
+    Raises:
+        ValueError: The file is no network that Keras can load.
+    """
+    import keras
+
+    path = Path(record["folder"]) / "model.keras"
+    if not path.exists():
+        return None
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:  # of a broken zip, of HDF5, of another version: there is no end
+        raise ValueError(f"{path} cannot be loaded ({error}): run {record['step']} again") from None
+
+
 def versions() -> dict[str, str]:
     """Python, this library, and what its numbers depend on, each with its version."""
     import keras
