@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import xraylib  # noqa: F401  before Keras, as its users are told to
+
 # Kaggle's own names: of one patient there may be several images, in one split only.
 TREE = {
     "train/NORMAL": [

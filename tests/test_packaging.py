@@ -99,3 +99,18 @@ def test_import_stays_light():
     loaded = set(finished.stdout.split())
     assert "xraylib" in loaded
     assert loaded & heavy == set()
+
+
+@pytest.mark.parametrize("before", ["", "import sys; sys.modules['tensorflow'] = None; "])
+def test_kernels_are_asked_for_while_tensorflow_can_hear(before):
+    code = f"{before}import os, xraylib; print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'))"
+    environment = {name: os.environ[name] for name in os.environ if not name.startswith("TF_")}
+    finished = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    assert finished.stdout.strip() == ("None" if before else "1")
