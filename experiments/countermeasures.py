@@ -21,11 +21,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
 import pandas as pd
 
-from xraylib import evaluation, exchange, models, training
-from xraylib.data import audit, augmentation, index, loading, sources, synthetic
+from xraylib import evaluation, exchange, matching, models, training
+from xraylib.data import augmentation, cache, facts, index, loading, sources, synthetic
+
+# isort: split
+# After xraylib, which tells TensorFlow what kernels to take when it is loaded.
+import keras
 
 RESULTS = Path(__file__).resolve().parents[1] / "assets" / "results" / "shortcuts"
 
@@ -101,16 +104,16 @@ def study(
 
     add("validation", validation)
     if aspects is None:
-        values = audit.facts(validation)[matched_for].to_numpy()
+        values = facts.measure(validation)[matched_for].to_numpy()
     else:
         values = aspects.reindex([path.name for path in validation["path"]]).to_numpy()
     known = pd.notna(values)
     part = validation[known]
     # Classes that do not overlap cannot be matched: then there is no such row.
     with contextlib.suppress(ValueError):
-        weights = evaluation.matched_weights(part["label"].to_numpy(), values[known])
+        weights = matching.weights(part["label"].to_numpy(), values[known])
         add(f"validation matched for {matched_for}", part, weights=weights)
-        rows[-1]["images"] = rows[-2]["images"] = round(evaluation.effective_size(weights))
+        rows[-1]["images"] = rows[-2]["images"] = round(matching.effective_size(weights))
     if (predictions["split"] == "test").any():
         add("test", predictions[predictions["split"] == "test"])
     looks = looks_of(table[table["split"] == "train"], aspects, seed=seed)
@@ -174,7 +177,7 @@ def on_synthetic(seeds: list[int]) -> None:
 
 def _on_made(name: str, *, seed: int, **how: Any) -> list[dict[str, Any]]:
     traps = {"no trap": (), "all traps": synthetic.TRAPS}.get(name, (name,))
-    place = sources.cache_folder() / "experiments" / f"{name}-{seed}"
+    place = cache.cache_folder() / "experiments" / f"{name}-{seed}"
     tree = sources.locate(synthetic.make_tree(place, seed=seed, traps=traps))
     table = index.hold_out_validation(index.from_tree(tree), seed=seed)
     return study(table, {"traps": name}, seed=seed, **how)

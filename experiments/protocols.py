@@ -25,12 +25,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
 import pandas as pd
 from countermeasures import RESULTS, run
 
 from xraylib import evaluation, models, training
 from xraylib.data import index, loading, sources
+
+# isort: split
+# After xraylib, which tells TensorFlow what kernels to take when it is loaded.
+import keras
 
 # Of what may train a network, how much is held out for choosing the epoch.
 SHARE = 0.15

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from xraylib import evaluation
-from xraylib.data import audit, copies, index
+from xraylib.data import audit, facts, index
 
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")
 PLACES = {("train", "NORMAL"): 24, ("train", "PNEUMONIA"): 24} | {
@@ -61,182 +61,12 @@ def files(tree, place):
 
 
 def checks(tree):
-    return audit.findings(audit.facts(index.from_class_folders(tree))).set_index("check")
+    measured = facts.measure(index.from_class_folders(tree))
+    return audit.findings(measured).set_index("check")
 
 
 def loud(found):
     return found.loc[found["severity"].isin(("severe", "warning")), "severity"].to_dict()
-
-
-def one(folder, pixels, name="x.jpeg", **save):
-    """The facts of a folder of one picture."""
-    folder.mkdir(exist_ok=True)
-    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    image.save(folder / name, **save)
-    return facts_of(folder / name)
-
-
-def facts_of(path):
-    table = pd.DataFrame(
-        [(path, 0, "train", "p", "")], columns=["path", "label", "split", "patient", "subtype"]
-    )
-    return audit.facts(table).iloc[0]
-
-
-def noise(height=40, width=60):
-    return np.random.default_rng(0).integers(0, 256, (height, width)).astype(np.uint8)
-
-
-# ------------------------------------------------------------------ facts
-
-
-def test_facts_keep_rows_and_columns_of_the_table(sound):
-    table = index.from_class_folders(sound).sample(frac=1, random_state=0)
-    found = audit.facts(table)
-    pd.testing.assert_frame_equal(found[list(table)], table.reset_index(drop=True))
-    assert set(audit.FILE_FACTS) | set(audit.PIXEL_FACTS) <= set(found)
-    assert len(audit.PIXEL_FACTS) == 11
-
-
-def test_size_and_bytes(tmp_path):
-    found = one(tmp_path, noise(40, 60))
-    size = (tmp_path / "x.jpeg").stat().st_size
-    assert (found["width"], found["height"], found["aspect"]) == (60, 40, 1.5)
-    assert found["megapixels"] == 0.0024
-    assert (found["bytes"], found["bytes_per_pixel"]) == (size, size / 2400)
-
-
-def test_size_is_that_of_the_upright_picture(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    found = one(tmp_path, noise(40, 60), exif=exif)
-    assert (found["width"], found["height"]) == (40, 60)
-
-
-@pytest.mark.parametrize("mode, colour", [("L", 0), ("RGB", 1), ("CMYK", 1)])
-def test_mode_and_colour(tmp_path, mode, colour):
-    found = one(tmp_path, Image.fromarray(noise()).convert(mode))
-    assert (found["mode"], found["colour"]) == (mode, colour)
-
-
-@pytest.mark.parametrize(
-    "name, saved_as, misnamed",
-    [
-        ("x.jpeg", "JPEG", False),
-        ("x.JPG", "JPEG", False),
-        ("x.PNG", "PNG", False),
-        ("x.jpeg", "PNG", True),
-        ("x.png", "JPEG", True),
-    ],
-)
-def test_format_is_that_of_the_content(tmp_path, name, saved_as, misnamed):
-    found = one(tmp_path, noise(), name, format=saved_as)
-    assert (found["format"], found["misnamed"], found["problem"]) == (saved_as, misnamed, "")
-
-
-@pytest.mark.parametrize("quality", [1, 5, 40, 50, 75, 95, 100])
-def test_quality_is_what_the_file_was_saved_with(tmp_path, quality):
-    assert one(tmp_path, noise(), quality=quality)["quality"] == quality
-
-
-def test_quality_75_has_the_sum_1858(tmp_path):
-    assert one(tmp_path, noise(), quality=75)["quantization"] == 1858
-
-
-def test_a_table_of_another_program_gets_the_nearest_quality(tmp_path):
-    # 329 lies between 369 of quality 95 and 292 of quality 96.
-    tables = [[5] * 63 + [14]] * 2
-    found = one(tmp_path, noise(), qtables=tables)
-    assert (found["quantization"], found["quality"]) == (329, 96)
-
-
-def test_a_png_has_no_quality(tmp_path):
-    found = one(tmp_path, noise(), "x.png")
-    assert np.isnan(found["quality"])
-    assert np.isnan(found["quantization"])
-
-
-def test_sha256(tmp_path):
-    (tmp_path / "x.jpeg").write_bytes(b"abc")
-    # FIPS 180-2, appendix B.1.
-    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert facts_of(tmp_path / "x.jpeg")["sha256"] == expected
-
-
-def test_grey_statistics(tmp_path):
-    # Half 0, a quarter 5, a quarter 255.
-    pixels = np.repeat(np.array([0, 0, 5, 255], np.uint8), 56)[np.newaxis].repeat(224, axis=0)
-    found = one(tmp_path, pixels, "x.png")
-    assert found["mean"] == 65
-    assert found["spread"] == pytest.approx(np.sqrt((25 + 255**2) / 4 - 65**2))
-    assert found["black_share"] == 0.75
-
-
-@pytest.mark.parametrize("cycles, ring", [(1, 1), (15, 1), (16, 2), (40, 3), (96, 7), (112, 7)])
-def test_a_wave_lies_in_the_ring_of_its_frequency(tmp_path, cycles, ring):
-    wave = np.cos(2 * np.pi * cycles * np.arange(224) / 224)
-    pixels = np.rint(128 + 100 * wave).astype(np.uint8)[np.newaxis].repeat(224, axis=0)
-    rings = one(tmp_path, pixels, "x.png")[[f"ring_{number}" for number in range(1, 8)]]
-    assert rings.astype(float).idxmax() == f"ring_{ring}"
-    # 224 x 224 / 2 times the amplitude is the one coefficient of the half plane, or both for 112.
-    share = 1.0 if cycles == 112 else 0.5
-    assert rings.max() == pytest.approx(2 * np.log(224**2 * 100 * share), abs=0.02)
-
-
-def test_an_unreadable_file_has_its_problem_and_nothing_else(tmp_path):
-    (tmp_path / "x.jpeg").write_bytes(b"not a picture")
-    found = facts_of(tmp_path / "x.jpeg")
-    assert found["problem"].startswith("is not a JPEG or PNG image but text that begins with 'not")
-    assert found["bytes"] == 13
-    assert (found["format"], found["mode"], found["phash"]) == ("", "", None)
-    assert not found["misnamed"]
-    assert np.isnan(found[["width", "quality", "mean", "ring_1"]].astype(float)).all()
-
-
-def test_the_hash_of_an_unreadable_file_is_none_among_others(tree):
-    text_called_jpeg(tree)
-    hashes = audit.facts(index.from_class_folders(tree).head(2))["phash"].tolist()
-    assert hashes[0] is None
-    assert len(hashes[1]) == 64
-
-
-def test_a_missing_file_is_unreadable(tmp_path):
-    found = facts_of(tmp_path / "x.jpeg")
-    assert found["problem"].startswith("does not exist")
-    assert found["sha256"] == ""
-
-
-def test_facts_of_nothing(sound):
-    empty = index.from_class_folders(sound).head(0)
-    with pytest.raises(ValueError, match="no images: give one as index"):
-        audit.facts(empty)
-    with pytest.raises(ValueError, match="no images: give one as audit"):
-        audit.findings(empty)
-
-
-# ------------------------------------------------------------------ near copies
-
-
-def bits_apart(first, second):
-    both = copies.hash_bits([first["phash"], second["phash"]])
-    return int(np.unpackbits(both[0] ^ both[1]).sum())
-
-
-def test_the_hash_outlives_saving_and_resizing(sound, tmp_path):
-    original = files(sound, "train/NORMAL")[0]
-    image = Image.open(original)
-    again = one(tmp_path, image.resize((190, 150)).convert("RGB"), quality=50)
-    assert bits_apart(facts_of(original), again) <= 20
-
-
-def test_the_hash_tells_pictures_apart(sound):
-    first, second = (facts_of(path) for path in files(sound, "train/NORMAL")[:2])
-    assert bits_apart(first, second) > 80
-
-
-def test_half_of_the_hash_is_above_its_median(sound):
-    found = facts_of(files(sound, "train/NORMAL")[0])
-    assert np.unpackbits(copies.hash_bits([found["phash"]])).sum() == 128
 
 
 # ------------------------------------------------------------------ findings: one fault each
@@ -432,14 +262,14 @@ def test_a_gap_between_the_classes_is_named_and_nothing_else(tree, gap):
 
 
 def test_form_of_the_findings(sound):
-    facts = audit.facts(index.from_class_folders(sound))
-    found = audit.findings(facts)
+    measured = facts.measure(index.from_class_folders(sound))
+    found = audit.findings(measured)
     assert tuple(found) == audit.COLUMNS
     assert found["check"].is_unique
     assert set(found["severity"]) <= {"severe", "warning", "note", "fine"}
     assert (found["count"] >= 0).all()
     assert not found["meaning"].str.contains("nan|NaN|\n").any()
-    pd.testing.assert_frame_equal(found, audit.findings(facts))
+    pd.testing.assert_frame_equal(found, audit.findings(measured))
 
 
 @pytest.mark.usefixtures("no_models")
@@ -532,11 +362,16 @@ def test_a_folder_without_splits_and_with_other_names(tree):
 
 @pytest.mark.parametrize("rows", [1, 24, 25])
 def test_too_little_to_tell(sound, rows):
-    found = audit.findings(audit.facts(index.from_class_folders(sound).head(rows)))
+    found = audit.findings(facts.measure(index.from_class_folders(sound).head(rows)))
     comparisons = found[found["check"].str.startswith(("shortcut", "shift"))]
     assert set(comparisons["severity"]) == {"note"}
     assert comparisons["meaning"].str.startswith("Cannot be told: ").all()
     assert "images per class" in set(found.loc[found["severity"] == "warning", "check"])
+
+
+def test_findings_of_nothing(sound):
+    with pytest.raises(ValueError, match="no images: give one as facts"):
+        audit.findings(index.from_class_folders(sound).head(0))
 
 
 def test_not_one_readable_image(tmp_path):
@@ -547,21 +382,10 @@ def test_not_one_readable_image(tmp_path):
     assert set(loud(found)) == {"unreadable files", "images per class"}
 
 
-# ------------------------------------------------------------------ intervals
+# ------------------------------------------------------------------ the AUC of one number
 
 
-def test_interval_of_a_perfect_auc_of_five_and_five():
-    # (1 - a)^2 = 1.96^2 a (1 - a) (1 + 4 ((1 - a) / (2 - a) + a / (1 + a))) / 25 at a = .6428.
-    low, high = audit._interval(1.0, 5, 5)
-    assert (round(low, 3), high) == (0.643, 1.0)
-
-
-def test_interval_is_mirrored_with_the_auc():
-    low, high = audit._interval(0.8, 20, 30)
-    assert audit._interval(0.2, 20, 30) == pytest.approx((1 - high, 1 - low))
-
-
-def test_interval_is_near_the_bootstrap_of_many_patients():
+def test_interval_of_an_auc_is_near_the_bootstrap_of_many_patients():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 150)
     scores = rng.beta(2 + labels, 2)
@@ -587,7 +411,7 @@ def test_patients_without_a_value_do_not_count():
 # ------------------------------------------------------------------ baselines
 
 
-def made_facts(patients=20, *, test=True):
+def made(patients=20, *, test=True):
     """Two images a patient and side; `tell` tells the classes, `noise` does not."""
     rng = np.random.default_rng(0)
     rows = [
@@ -604,85 +428,75 @@ def made_facts(patients=20, *, test=True):
 
 
 def test_a_baseline_can_be_summed_up():
-    facts = made_facts()
-    found = audit.baseline(facts, ["tell"])
+    measured = made()
+    found = audit.baseline(measured, ["tell"])
     assert tuple(found) == ("path", "patient", "split", "label", "score")
     assert found["split"].tolist() == ["validation"] * 80 + ["test"] * 80
-    pd.testing.assert_series_equal(found["path"], facts["path"])
+    pd.testing.assert_series_equal(found["path"], measured["path"])
     summary = evaluation.summary(found, resamples=0)
     assert (summary.loc[summary["metric"] == "AUC", "value"] == 1).all()
 
 
 def test_a_baseline_on_noise_tells_nothing():
-    found = audit.baseline(made_facts(100), ["noise"])
+    found = audit.baseline(made(100), ["noise"])
     summary = evaluation.summary(found, resamples=0)
     assert summary.loc[summary["metric"] == "AUC", "value"].between(0.4, 0.6).all()
 
 
 def test_a_baseline_never_learns_from_the_patient_that_it_scores():
     # Only the patient's own number is there to learn from: known, it tells the label.
-    facts = made_facts(50, test=False)
-    facts["noise"] = pd.factorize(facts["patient"])[0] * 7919 % 1009
-    found = audit.baseline(facts, ["noise"])
+    measured = made(50, test=False)
+    measured["noise"] = pd.factorize(measured["patient"])[0] * 7919 % 1009
+    found = audit.baseline(measured, ["noise"])
     assert audit._auc(found["score"], found["label"] == 1, found["patient"]).value < 0.65
 
 
 def test_the_seed_of_a_baseline_decides():
-    facts = made_facts()
-    first = audit.baseline(facts, ["noise"], seed=1)
-    assert first.equals(audit.baseline(facts, ["noise"], seed=1))
-    assert not first.equals(audit.baseline(facts, ["noise"], seed=2))
+    measured = made()
+    first = audit.baseline(measured, ["noise"], seed=1)
+    assert first.equals(audit.baseline(measured, ["noise"], seed=1))
+    assert not first.equals(audit.baseline(measured, ["noise"], seed=2))
 
 
 def test_a_baseline_leaves_out_what_cannot_be_read():
-    facts = made_facts()
-    facts.loc[[0, 100], "problem"] = "is empty"
-    assert set(facts["path"]) - set(audit.baseline(facts, ["tell"])["path"]) == {
-        facts["path"][0],
-        facts["path"][100],
+    measured = made()
+    measured.loc[[0, 100], "problem"] = "is empty"
+    assert set(measured["path"]) - set(audit.baseline(measured, ["tell"])["path"]) == {
+        measured["path"][0],
+        measured["path"][100],
     }
 
 
 def test_a_baseline_without_test_has_validation_only():
-    assert set(audit.baseline(made_facts(test=False), ["tell"])["split"]) == {"validation"}
+    assert set(audit.baseline(made(test=False), ["tell"])["split"]) == {"validation"}
 
 
 def test_a_baseline_bears_missing_numbers():
-    facts = made_facts().assign(none=np.nan)
-    facts.loc[::3, "tell"] = np.nan
-    assert audit.baseline(facts, ["tell", "none"])["score"].between(0, 1).all()
+    measured = made().assign(none=np.nan)
+    measured.loc[::3, "tell"] = np.nan
+    assert audit.baseline(measured, ["tell", "none"])["score"].between(0, 1).all()
 
 
 def test_a_baseline_without_any_number():
     with pytest.raises(ValueError, match="no values in none: give a column with some"):
-        audit.baseline(made_facts().assign(none=np.nan), ["none"])
+        audit.baseline(made().assign(none=np.nan), ["none"])
 
 
 def test_a_baseline_of_too_few_patients():
     with pytest.raises(ValueError, match=r"NORMAL has 4 patients outside test, .* need 5: give"):
-        audit.baseline(made_facts(4), ["tell"])
+        audit.baseline(made(4), ["tell"])
 
 
 def test_a_baseline_of_no_such_column():
-    with pytest.raises(ValueError, match="no column nose: give a table as audit"):
-        audit.baseline(made_facts(), ["tell", "nose"])
+    with pytest.raises(ValueError, match="no column nose: give a table as facts"):
+        audit.baseline(made(), ["tell", "nose"])
 
 
 # ------------------------------------------------------------------ the real data
 
 
 def test_real_data(real_data):
-    facts = audit.facts(index.from_class_folders(real_data / "chest_xray_originals"))
-    assert len(facts) == 177
-    truth = pd.read_csv(real_data / "originals.csv")
-    key = truth["split"] + "/" + truth["label"] + "/" + truth["file"]
-    here = facts["split"] + "/" + facts["class"] + "/" + facts["path"].map(lambda path: path.name)
-    truth = truth.set_index(key).loc[here]
-    for column in ("width", "height", "bytes", "mode"):
-        assert facts[column].tolist() == truth[column].tolist()
-    assert facts["quantization"].tolist() == truth["luminance_quantization_sum"].tolist()
-
-    found = audit.findings(facts).set_index("check")
+    found = checks(real_data / "chest_xray_originals")
     severe = set(found.index[found["severity"] == "severe"])
     assert severe == {
         "shortcut: size",

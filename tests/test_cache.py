@@ -10,6 +10,7 @@ from pathlib import Path
 
 import filelock
 import numpy as np
+import platformdirs
 import pytest
 
 from xraylib.data import cache
@@ -45,6 +46,37 @@ def refuse(place):
 def used(folder, key, seconds):
     """Says when an entry was used last."""
     os.utime(folder / "pixels" / key, (seconds, seconds))
+
+
+# ------------------------------------------------------------------ cache_folder
+
+
+def test_cache_folder_is_created(folder):
+    assert cache.cache_folder() == folder
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize("value", [None, "", " "])
+def test_cache_folder_of_the_system(tmp_path, monkeypatch, value):
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name, appauthor: tmp_path / name)
+    if value is None:
+        monkeypatch.delenv("XRAYLIB_CACHE")
+    else:
+        monkeypatch.setenv("XRAYLIB_CACHE", value)
+    assert cache.cache_folder() == tmp_path / "xraylib"
+
+
+def test_cache_folder_expands_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("XRAYLIB_CACHE", "~/there")
+    assert cache.cache_folder() == tmp_path / "there"
+
+
+def test_cache_folder_that_is_a_file(folder):
+    folder.write_text("")
+    with pytest.raises(cache.CacheError, match=r"cannot create the cache folder .* XRAYLIB_CACHE"):
+        cache.cache_folder()
 
 
 # ------------------------------------------------------------------ kept
@@ -338,7 +370,7 @@ def test_what_a_stopped_process_left_goes_first_and_always(folder):
 def test_a_data_set_being_unpacked_stays(folder):
     (folder / "kaggle").mkdir(parents=True)
     (folder / "kaggle" / "part").write_bytes(b"part")
-    with filelock.FileLock(folder / "kaggle.lock"):  # as sources takes it
+    with cache.data_set_locked("kaggle"):
         assert cache.entries()["state"].tolist() == ["in use"]
         assert cache.prune(everything=True).empty
     assert cache.prune(everything=True)["name"].tolist() == ["kaggle"]
@@ -347,6 +379,35 @@ def test_a_data_set_being_unpacked_stays(folder):
 def test_fewer_than_no_bytes():
     with pytest.raises(ValueError, match=r"to must be 0 bytes or more\. Received: -1"):
         cache.prune(-1)
+
+
+# ------------------------------------------------------------------ data_set_locked
+
+
+def test_a_data_set_is_locked_for_one_at_a_time():
+    inside = []
+
+    def visit(number):
+        with cache.data_set_locked("kaggle"):
+            inside.append(number)
+            time.sleep(0.05)  # so that the others would come in
+            assert inside[-1] == number
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(visit, range(3)))
+    assert sorted(inside) == [0, 1, 2]
+
+
+def test_no_lock(monkeypatch):
+    def acquire(lock, **options):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    with (
+        pytest.raises(cache.CacheError, match=r"cannot lock .*kaggle\.lock \(.*No locks available"),
+        cache.data_set_locked("kaggle"),
+    ):
+        pass
 
 
 # ------------------------------------------------------------------ parse_size

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xraylib import frozen, models, training
-from xraylib.data import cache, sources
+from xraylib.data import cache
 from xraylib.data.augmentation import Augmentation
 from xraylib.data.loading import Batches
 
@@ -240,7 +240,7 @@ def test_another_version_computes_again(passes, monkeypatch, which):
 
 
 def stored():
-    (path,) = (sources.cache_folder() / "features").glob("*/features.npy")
+    (path,) = (cache.cache_folder() / "features").glob("*/features.npy")
     return path
 
 
@@ -275,7 +275,7 @@ def test_stopped_half_way_nothing_is_kept(passes, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(keras.Model, "predict_on_batch", until_stopped)
         frozen.features(network(), batches())
-    assert not list((sources.cache_folder() / "features").glob("*/features.npy"))
+    assert not list((cache.cache_folder() / "features").glob("*/features.npy"))
     frozen.features(network(), batches())
     assert len(passes) == 2 + 3
 
@@ -387,6 +387,13 @@ def test_a_head_of_other_features_is_not_gone_on_with(tmp_path, capsys):
     capsys.readouterr()
     train(tmp_path, frozen.fit, model=network(seed=1))
     assert "resumed" not in capsys.readouterr().out
+
+
+def test_a_head_of_another_order_is_not_gone_on_with(tmp_path, capsys):
+    train(tmp_path, frozen.fit)
+    capsys.readouterr()
+    train(tmp_path, frozen.fit, data=batches(shuffle=True, order=1))
+    assert "is of another training: starting anew" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------ the networks of the series

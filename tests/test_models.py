@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from xraylib import models, training
+from xraylib import computation, models
 from xraylib.models import basic_cnn, resnet50, tuned_cnn, vgg19
 
 # Each builder with the smallest image that it takes.
@@ -80,7 +80,7 @@ def test_output_of_many_classes(build, least, undrawn):
 @each
 def test_output_is_float32_also_in_bfloat16(build, least, undrawn):
     network = build(least)
-    training.Computation("bfloat16").set_up(network)
+    computation.Computation("bfloat16").set_up(network)
     convolution = next(x for x in network.layers if isinstance(x, keras.layers.Conv2D))
     assert convolution.compute_dtype == "bfloat16"
     assert convolution.kernel.dtype == "float32"

@@ -36,7 +36,7 @@ def findings():
 
 
 @pytest.fixture
-def facts():
+def measured():
     table = pd.DataFrame(
         {
             "split": ["train"] * 3 + ["test"],
@@ -78,8 +78,8 @@ def test_verdict_counts_the_worst_first(findings):
     assert pages.verdict(many) == "2 severe, 2 warnings, 2 fine"
 
 
-def test_audit_shows_findings_counts_and_medians(findings, facts, drawn):
-    html = pages.audit("Audit of x", findings=findings, facts=facts, drawn=drawn)
+def test_audit_shows_findings_counts_and_medians(findings, measured, drawn):
+    html = pages.audit("Audit of x", findings=findings, measured=measured, drawn=drawn)
     page = Page(html)
     assert {"1 severe, 1 warning, 1 fine", "Found in 4 images, worst first."} <= set(page.words)
     # Told by word and mark, not by colour.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from xraylib.data.reading import MOST_PIXELS, UnreadableImage, grey, reduced
+from xraylib.data.reading import MOST_PIXELS, UnreadableImage, grey, reduced, stored
 
 GREY_4X4 = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
 # .299 R + .587 G + .114 B, by hand: 76.2, 149.7, 29.1, 255
@@ -63,6 +63,19 @@ def test_pixels_are_the_callers_own(tmp_path):
 
 def test_path_may_be_text(tmp_path):
     assert grey(str(saved(tmp_path / "a.png", GREY_4X4))).shape == (4, 4)
+
+
+def test_content_at_hand_is_not_read_again(tmp_path):
+    path = saved(tmp_path / "a.png", GREY_4X4)
+    content = stored(str(path))
+    assert content == path.read_bytes()
+    path.unlink()
+    np.testing.assert_array_equal(grey(path, content=content), GREY_4X4)
+
+
+def test_content_of_no_image_is_that_of_its_file(tmp_path):
+    with pytest.raises(UnreadableImage, match=r"a\.png is not a JPEG or PNG image but a PDF"):
+        grey(tmp_path / "a.png", content=b"%PDF-1.7")
 
 
 def test_grey_jpeg(tmp_path):

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from xraylib import training
+from xraylib.data.augmentation import Augmentation
 from xraylib.data.loading import Batches
-from xraylib.training import HISTORY_COLUMNS, Computation, choose_computation, fit
+from xraylib.training import HISTORY_COLUMNS, fit
 
 EPOCHS = 5
 
@@ -39,23 +40,23 @@ def network(*, units=4, seed=0):
     return keras.Model(inputs, outputs, name="tiny")
 
 
-def batches(count, *, positives=None, batch_size=8, shuffle=False, seed=0):
+def batches(count, *, positives=None, batch_size=8, **more):
     """Noise, darker for class 1, which are the first `positives`."""
     positives = count // 2 if positives is None else positives
     labels = (np.arange(count) < positives).astype(int)
     pixels = np.random.default_rng(count).integers(0, 256, (count, 8, 8, 1), dtype=np.uint8)
     pixels[labels == 1] = pixels[labels == 1] * 0.3
-    rows = np.arange(count)
-    return Batches(pixels, labels, rows, batch_size=batch_size, shuffle=shuffle, seed=seed)
+    return Batches(pixels, labels, np.arange(count), batch_size=batch_size, **more)
 
 
-def train(folder, *, model=None, **more):
+def train(folder, *, model=None, data=None, **more):
     """Fits a fresh network on the same data as ever; gives it, its history and what was said."""
     model = model or network()
+    data = data or batches(32, shuffle=True)
     settings = {"epochs": EPOCHS, "learning_rate": 0.03, "precision": "float32"} | more
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        history = fit(model, batches(32, shuffle=True), batches(17), folder=folder, **settings)
+        history = fit(model, data, batches(17), folder=folder, **settings)
     return SimpleNamespace(model=model, history=history, said=said.getvalue(), folder=folder)
 
 
@@ -83,249 +84,6 @@ def scripted(monkeypatch, results):
 
     monkeypatch.setattr(training._Watch, "_validate", validate)
     return weights
-
-
-# ------------------------------------------------------------------ choose_computation
-
-PLAIN, COMPILED, BFLOAT16 = Computation(), Computation(compiled=True), Computation("bfloat16")
-of_tensorflow = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="about TensorFlow's compiler"
-)
-
-
-@pytest.fixture
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XRAYLIB_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-def no_gpu(monkeypatch, flags):
-    """A processor with these flags."""
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda: [])
-    native = bool({"avx512_bf16", "amx_bf16"} & set(flags.split()))
-    said = "the processor is not known to compute in bfloat16"
-    monkeypatch.setattr(training, "_native_bfloat16", lambda: (native, said))
-
-
-def much_work(monkeypatch):
-    """Every network has so much to multiply that training takes hours."""
-    monkeypatch.setattr(training, "_multiplications", lambda model: 1e12)
-
-
-def timed(monkeypatch, seconds):
-    """Instead of a trial, these seconds for the plain way, bfloat16 and the compiler."""
-    trials = []
-
-    def measure(model, ways, pixels, labels):
-        trials.append((len(pixels), labels is not None))
-        return {way: seconds[str(way)] for way in ways}
-
-    monkeypatch.setattr(training, "_measured", measure)
-    return trials
-
-
-def choose(model=None, *, epochs=10, **more):
-    return choose_computation(model or network(), batches(32), epochs=epochs, **more)
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_what_is_asked_for_is_taken(precision):
-    assert choose(precision=precision) == (Computation(precision), "as asked for")
-
-
-def test_an_unknown_precision():
-    said = 'precision must be "auto", "float32" or "bfloat16". Received: \'float16\''
-    with pytest.raises(ValueError, match=re.escape(said)):
-        choose(precision="float16")
-
-
-@pytest.mark.parametrize(
-    ("flags", "native"),
-    [
-        ("fpu avx2 avx512f", False),
-        ("fpu avx512_bf16", True),
-        ("amx_bf16 avx512_bf16", True),
-        ("no_avx512_bf16", False),
-    ],
-)
-def test_the_processor_says_whether_bfloat16_is_tried(monkeypatch, flags, native):
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda: [])
-    cpuinfo = f"processor\t: 0\nflags\t\t: {flags}\n"
-    monkeypatch.setattr(training.Path, "read_text", lambda path, **how: cpuinfo)
-    assert training._native_bfloat16()[0] is native
-
-
-def test_a_system_without_cpuinfo(monkeypatch):
-    def refuse(path, **how):
-        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
-
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda: [])
-    monkeypatch.setattr(training.Path, "read_text", refuse)
-    expected = (False, "the processor is not known to compute in bfloat16")
-    assert training._native_bfloat16() == expected
-
-
-@pytest.mark.parametrize(
-    ("answer", "native"),
-    [
-        ("8.0\n", True),
-        ("9.0\n10.0\n", True),
-        ("7.5\n", False),
-        ("8.9\n7.5\n", False),
-        ("[N/A]\n", False),
-        ("", False),
-        (None, False),
-    ],
-)
-def test_the_least_gpu_says_whether_bfloat16_is_tried(monkeypatch, answer, native):
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0"])
-    monkeypatch.setattr(training.shutil, "which", lambda name: answer and name)
-    monkeypatch.setattr(
-        training.subprocess, "run", lambda command, **how: SimpleNamespace(stdout=answer)
-    )
-    assert training._native_bfloat16()[0] is native
-
-
-def test_little_work_is_not_tried(monkeypatch, own_cache):
-    no_gpu(monkeypatch, "amx_bf16")
-    trials = timed(monkeypatch, {})
-    assert choose() == (PLAIN, "too little work for a trial of bfloat16")
-    assert not trials
-    assert not own_cache.exists()
-
-
-@of_tensorflow
-@pytest.mark.parametrize(
-    ("flags", "seconds", "ways"),
-    [
-        ("", 1e6, [PLAIN, COMPILED]),
-        ("", 599, [PLAIN]),
-        ("amx_bf16", 19, [PLAIN]),
-        ("amx_bf16", 20, [PLAIN, BFLOAT16]),
-        ("amx_bf16", 600, [PLAIN, BFLOAT16, COMPILED]),
-    ],
-)
-def test_what_is_tried(monkeypatch, flags, seconds, ways):
-    no_gpu(monkeypatch, flags)
-    assert training._ways("auto", seconds)[0] == ways
-
-
-@of_tensorflow
-def test_work_by_hand(monkeypatch, own_cache):
-    # 32 images a batch of 8, 5 epochs, 1e10 each, at 8e9 on each of 2 cores: 100 s; and 5 times
-    # 1.2e11 for 1200 s. Scored once, a third of an epoch: 80 s.
-    no_gpu(monkeypatch, "")
-    monkeypatch.setattr(training, "_cores", lambda: 2)
-    asked = []
-    monkeypatch.setattr(
-        training, "_ways", lambda precision, seconds: (asked.append(seconds) or [PLAIN], "")
-    )
-    for multiplications, epochs in ((1e10, 5), (1.2e11, 5), (1.2e11, None)):
-        monkeypatch.setattr(training, "_multiplications", lambda model, m=multiplications: m)
-        choose(epochs=epochs)
-    assert asked == pytest.approx([100, 1200, 80])
-
-
-@of_tensorflow
-@pytest.mark.parametrize(
-    ("seconds", "chosen"),
-    [
-        ((1.0, 2.0, 3.0), PLAIN),
-        ((1.0, 0.9, 0.88), PLAIN),  # less than 15 % is chance
-        ((1.0, 0.86, 0.88), BFLOAT16),
-        ((1.0, 0.8, 0.5), COMPILED),
-        ((1.0, float("inf"), 2.0), PLAIN),
-        ((float("inf"), float("inf"), float("inf")), PLAIN),
-    ],
-)
-def test_the_fastest_is_taken_by_a_clear_margin(monkeypatch, own_cache, seconds, chosen):
-    no_gpu(monkeypatch, "amx_bf16")
-    much_work(monkeypatch)
-    names = ("float32", "bfloat16", "float32, compiled")
-    trials = timed(monkeypatch, dict(zip(names, seconds, strict=True)))
-    first = choose()
-    assert first[0] == chosen
-    # What decided once decides again, whatever would be measured now.
-    timed(monkeypatch, dict.fromkeys(names, 1.0))
-    assert choose() == first
-    assert trials == [(1, True)]
-
-
-@of_tensorflow
-def test_scoring_is_another_trial(monkeypatch, own_cache):
-    no_gpu(monkeypatch, "")
-    much_work(monkeypatch)
-    trials = timed(monkeypatch, {"float32": 1.0, "float32, compiled": 0.5})
-    choose()
-    choose(epochs=None)
-    choose(network(units=5))
-    choose(epochs=20)
-    assert trials == [(1, True), (1, False), (1, True)]
-
-
-@of_tensorflow
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"seconds": {"float32": "quick"}}'])
-def test_a_damaged_memory_is_measured_again(monkeypatch, own_cache, content):
-    no_gpu(monkeypatch, "")
-    much_work(monkeypatch)
-    trials = timed(monkeypatch, {"float32": 1.0, "float32, compiled": 0.5})
-    choose()
-    (path,) = own_cache.glob("precision/*.json")
-    path.write_text(content)
-    assert choose()[0] == choose()[0] == COMPILED
-    assert len(trials) == 2
-
-
-@of_tensorflow
-def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
-    no_gpu(monkeypatch, "")
-    much_work(monkeypatch)
-    trials = timed(monkeypatch, {"float32": 1.0, "float32, compiled": 0.5})
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XRAYLIB_CACHE", str(tmp_path / "file"))
-    assert choose()[0] == choose()[0] == COMPILED
-    assert len(trials) == 2
-
-
-@of_tensorflow
-def test_who_measured_first_decides_for_both(monkeypatch, own_cache):
-    about = {"ways": ["float32"]}
-    assert training._remember(about, {"float32": 1.0}) == {"float32": 1.0}
-    assert training._remember(about, {"float32": 2.0}) == {"float32": 1.0}
-
-
-def test_a_trial_leaves_no_trace(monkeypatch, own_cache, uninterrupted, tmp_path):
-    measured = training._measured(network(), [PLAIN, BFLOAT16, COMPILED], *batches(8)[0])
-    assert set(measured) == {PLAIN, BFLOAT16, COMPILED}
-    assert all(0 < seconds < 60 for seconds in measured.values())
-    # Weights, dropout's state and what else there is: the training after it is the same.
-    trials = []
-    measure = training._measured
-
-    def plain_is_fastest(model, ways, pixels, labels):
-        trials.append(measure(model, ways, pixels, labels))
-        return {way: 1.0 + number for number, way in enumerate(ways)}
-
-    no_gpu(monkeypatch, "amx_bf16")
-    much_work(monkeypatch)
-    monkeypatch.setattr(training, "_measured", plain_is_fastest)
-    run = train(tmp_path / "run", precision="auto")
-    assert len(trials) == 1
-    assert "computing in float32: a step of 1 took 1 s in float32" in run.said
-    assert_same(run, uninterrupted)
-
-
-def test_what_cannot_be_computed_takes_endless(monkeypatch):
-    step = training._step
-
-    def refuse(model, way, pixels, labels):
-        if way == COMPILED:
-            raise RuntimeError("no such kernel")
-        return step(model, way, pixels, labels)
-
-    monkeypatch.setattr(training, "_step", refuse)
-    measured = training._measured(network(), [PLAIN, COMPILED], *batches(8)[0])
-    assert measured[PLAIN] < measured[COMPILED] == float("inf")
 
 
 # ------------------------------------------------------------------ history
@@ -434,23 +192,6 @@ def test_batches_that_were_used_before_give_the_same_numbers(uninterrupted, tmp_
     fit(network(), used, batches(17), folder=tmp_path / "before", **settings)
     history = fit(model, used, batches(17), folder=tmp_path / "again", **settings)
     assert_same(SimpleNamespace(model=model, history=history), uninterrupted)
-
-
-@pytest.mark.parametrize(
-    ("devices", "way", "expected"),
-    [([], PLAIN, False), ([], COMPILED, True), (["gpu:0"], PLAIN, "auto")],
-)
-@of_tensorflow
-def test_on_a_gpu_keras_decides_what_is_compiled(monkeypatch, devices, way, expected):
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda: devices)
-    assert way.jit_compile == expected
-
-
-def test_multiplications_by_hand():
-    inputs = keras.Input((12, 12, 3))
-    outputs = keras.layers.Conv2D(5, 3, name="convolution")(inputs)
-    # 3 x 3 x 3 inputs for each of 5 outputs at each of 10 x 10 places.
-    assert training._multiplications(keras.Model(inputs, outputs)) == 27 * 5 * 100
 
 
 # ------------------------------------------------------------------ the best epoch
@@ -586,10 +327,14 @@ print(here.keras.backend.backend())
 # ------------------------------------------------------------------ checkpoints that do not fit
 
 
+# What `train` takes its batches by.
+TRAIN = {"seed": "0", "augment": "None", "batch_size": "8", "shuffle": "True"}
+
+
 def checkpoint(model, folder, *, epochs=EPOCHS, learning_rate=0.03):
     keras.Model.compile(model, optimizer=keras.optimizers.Adam())
     model.optimizer.build(model.trainable_variables)
-    settings = {"epochs": epochs, "learning_rate": learning_rate}
+    settings = {"epochs": epochs, "learning_rate": learning_rate, "train": TRAIN}
     return training._Checkpoint(model, folder, settings)
 
 
@@ -616,11 +361,27 @@ def foreign(path):
         np.savez(file, np.zeros(3))
 
 
-def another_about(path):
+def rewritten(path, change):
     with np.load(path) as stored:
-        arrays = dict(stored) | {"about": np.array("[]")}
+        arrays = dict(stored)
+    arrays["about"] = np.array(change(str(arrays["about"])))
     with path.open("wb") as file:
         np.savez(file, **arrays)
+
+
+def another_about(path):
+    rewritten(path, lambda about: "[]")
+
+
+def without_train(path):
+    """As it was written when settings did not tell what `train` is made of."""
+
+    def change(about):
+        about = json.loads(about)
+        del about["settings"]["train"]
+        return json.dumps(about)
+
+    rewritten(path, change)
 
 
 def without_best(path):
@@ -640,7 +401,7 @@ def test_a_checkpoint_that_fits(copied, uninterrupted):
 
 
 @pytest.mark.parametrize(
-    "harm", [garbage, half, empty, flipped, foreign, another_about, without_best]
+    "harm", [garbage, half, empty, flipped, foreign, another_about, without_train, without_best]
 )
 def test_a_broken_checkpoint_is_not_resumed(copied, capsys, harm):
     harm(copied / "last.npz")
@@ -659,13 +420,23 @@ def test_a_checkpoint_of_other_settings_is_not_resumed(copied, capsys, other):
     assert "is of another training: starting anew" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"seed": 1}, {"augment": Augmentation(noise=20)}, {"batch_size": 16}, {"shuffle": False}],
+)
+def test_a_checkpoint_of_other_batches_is_not_resumed(copied, other):
+    run = train(copied, data=batches(32, **{"shuffle": True} | other))
+    assert "is of another training: starting anew" in run.said
+    assert "epoch 1/5" in run.said
+
+
 def test_a_checkpoint_of_another_network_is_not_resumed(copied):
     run = train(copied, model=network(units=3), epochs=1)
     assert "is of another training: starting anew" in run.said
     assert run.history["epoch"].tolist() == [1, 1]
     with np.load(copied / "last.npz") as stored:
         about = json.loads(str(stored["about"]))
-    assert about["settings"] == {"epochs": 1, "learning_rate": 0.03}
+    assert about["settings"] == {"epochs": 1, "learning_rate": 0.03, "train": TRAIN}
 
 
 def test_a_full_disk_keeps_the_epoch_before(uninterrupted, tmp_path, monkeypatch):
@@ -712,13 +483,6 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32(tmp_path):
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
     assert model.predict_on_batch(pixels).dtype == np.float32
     assert np.isfinite(history["loss"]).all()
-
-
-def test_float32_undoes_bfloat16(tmp_path):
-    model = network()
-    BFLOAT16.set_up(model)
-    PLAIN.set_up(model)
-    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
 
 
 # ------------------------------------------------------------------ errors

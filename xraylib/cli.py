@@ -153,19 +153,19 @@ def _synthetic(asked: argparse.Namespace) -> int:
 
 def _audit(asked: argparse.Namespace) -> int:
     from xraylib import pages
-    from xraylib.data import audit, index
+    from xraylib.data import audit, facts, index
 
     table = index.from_class_folders(asked.folder)
     if asked.out:
         _make_writable(asked.out)
-    facts = audit.facts(table)
-    findings = audit.findings(facts, seed=asked.seed).sort_values(
+    measured = facts.measure(table)
+    findings = audit.findings(measured, seed=asked.seed).sort_values(
         "severity", key=lambda column: column.map(list(pages.MARKS).index), kind="stable"
     )
     _show_findings(findings)
-    print(f"{pages.verdict(findings)}, in {len(facts):,} images; not a medical device")
+    print(f"{pages.verdict(findings)}, in {len(measured):,} images; not a medical device")
     if asked.out:
-        _write_audit(asked, facts=facts, findings=findings)
+        _write_audit(asked, measured=measured, findings=findings)
         print(f"{asked.out / 'audit.html'}\n{asked.out / 'audit.json'}")
     return int((findings["severity"] == "severe").any())
 
@@ -202,11 +202,11 @@ def _share(words: str) -> float:
 
 
 def _cache(asked: argparse.Namespace) -> int:
-    from xraylib.data import cache, sources
+    from xraylib.data import cache
 
     entries = cache.entries()
     _show_entries(entries)
-    print(f"{entries['bytes'].sum() / 1e6:,.1f} MB in {sources.cache_folder()}")
+    print(f"{entries['bytes'].sum() / 1e6:,.1f} MB in {cache.cache_folder()}")
     return 0
 
 
@@ -271,20 +271,22 @@ def _show_findings(findings: pd.DataFrame) -> None:
         print()
 
 
-def _write_audit(asked: argparse.Namespace, *, facts: pd.DataFrame, findings: pd.DataFrame) -> None:
+def _write_audit(
+    asked: argparse.Namespace, *, measured: pd.DataFrame, findings: pd.DataFrame
+) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from xraylib import pages, plots, report
 
-    classes = facts.drop_duplicates("label").sort_values("label")["class"].tolist()
+    classes = measured.drop_duplicates("label").sort_values("label")["class"].tolist()
     page = pages.audit(
         f"Audit of {asked.folder.resolve().name}",
         findings=findings,
-        facts=facts,
-        drawn=plots.properties(facts, class_names=classes),
+        measured=measured,
+        drawn=plots.properties(measured, class_names=classes),
     )
-    counts = facts.groupby(["split", "class"], sort=False).size().reset_index(name="images")
+    counts = measured.groupby(["split", "class"], sort=False).size().reset_index(name="images")
     told = {
         "xraylib": importlib.metadata.version("xraylib"),
         "folder": asked.folder.resolve().name,

@@ -4,11 +4,12 @@ Images of one patient are not independent, so that intervals come from resamplin
 """
 
 import functools
-import statistics
 from typing import Final
 
 import numpy as np
 import pandas as pd
+
+from xraylib import intervals
 
 THRESHOLD_METRICS: Final = ("accuracy", "balanced accuracy", "sensitivity", "specificity")
 METRICS: Final = ("AUC", *THRESHOLD_METRICS, "Brier")
@@ -47,7 +48,7 @@ def metrics(
         resamples: How many; 0 leaves the interval undefined.
         confidence: Of the interval, in (0, 1).
         seed: Of the resampling.
-        weights: How much each image counts, 0 or more, (n,), as `matched_weights` gives them;
+        weights: How much each image counts, 0 or more, (n,), as `matching.weights` gives them;
             None for all alike. The interval takes them as given: they are not found anew in each
             resample.
 
@@ -300,73 +301,6 @@ def _candidates(scores: np.ndarray) -> np.ndarray:
     return np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
 
 
-def matched_weights(
-    labels: np.ndarray, values: np.ndarray, *, bins: int | None = None
-) -> np.ndarray:
-    """Weights of images under which a number no longer tells the classes apart.
-
-    What scores tell about the classes under these weights (`metrics`) they do not owe to that
-    number, say width/height of the file. The images are binned by the rank of `values`, equal ones
-    together (coarsened exact matching: Iacus, King and Porro, Political Analysis 2012). In each
-    bin both classes get the same share of their weight, in proportion to the smaller one of their
-    shares (matching weights: Li and Greene, International Journal of Biostatistics 2013), so that
-    a bin of one class only gets 0.
-
-    Args:
-        labels: 0 or 1, (n,), both present.
-        values: What to match the classes for, finite, (n,).
-        bins: How many; the finer, the less is left of a difference within a bin, and the fewer
-            images match. None takes the root of n: of two normal classes 1.5 standard deviations
-            apart an AUC of .503 is left with 200 images, of .500 with 2000.
-
-    Returns:
-        float, 0 or more, (n,). The weights of each class sum up to its number of images, so that
-        the prevalence stays as it is; without a difference all are 1.
-
-    Raises:
-        ValueError: The arrays differ in length or hold something else than above, or no bin has
-            both classes.
-    """
-    labels, values = np.asarray(labels).ravel(), np.asarray(values, dtype=float).ravel()
-    if len(labels) != len(values):
-        raise ValueError(f"{len(labels)} labels and {len(values)} values: give one of each")
-    if set(np.unique(labels)) != {0, 1}:
-        found = np.unique(labels)[:5].tolist()
-        raise ValueError(f"labels must be 0 or 1, with both present. Received: {found}")
-    if wrong := int((~np.isfinite(values)).sum()):
-        raise ValueError(f"{wrong} of {len(values)} values are not finite: leave those images out")
-    if bins is None:
-        bins = round(len(values) ** 0.5)
-    if bins < 1:
-        raise ValueError(f"bins must be 1 or more. Received: {bins}")
-    bin_of = ((pd.Series(values).rank().to_numpy() - 0.5) / len(values) * bins).astype(int)
-    counts = np.array([np.bincount(bin_of[labels == label], minlength=bins) for label in (0, 1)])
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    matched = shares.min(axis=0)
-    if not matched.any():
-        raise ValueError(
-            f"none of {bins} bins has both classes: they cannot be matched for values so "
-            "different, unless with fewer bins"
-        )
-    return (matched / matched.sum())[bin_of] / shares[labels.astype(int), bin_of]
-
-
-def effective_size(weights: np.ndarray) -> float:
-    """How many images of equal weight would tell as much: (sum of w)^2 / sum of w^2.
-
-    Args:
-        weights: 0 or more, (n,).
-
-    Returns:
-        From 1 to n (Kish, Survey Sampling, 1965).
-
-    Raises:
-        ValueError: A weight is below 0 or not finite, or none is above 0.
-    """
-    weights = _checked_weights(weights)
-    return float(weights.sum() ** 2 / (weights**2).sum())
-
-
 def _checked_weights(weights: np.ndarray) -> np.ndarray:
     weights = np.asarray(weights, dtype=float).ravel()
     if wrong := weights[~(np.isfinite(weights) & (weights >= 0))].tolist():
@@ -474,43 +408,19 @@ def _widened(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The bounds of all metrics, with other ones of those that have no error or no success."""
     ill, well = (len(pd.unique(patients[labels == label])) for label in (1, 0))
-    reach = {
-        "AUC": functools.partial(_auc_reach, ill, well),
-        "accuracy": functools.partial(_share_reach, len(pd.unique(patients))),
-        "sensitivity": functools.partial(_share_reach, ill),
-        "specificity": functools.partial(_share_reach, well),
+    of_share = intervals.wilson_share
+    interval_of = {
+        "AUC": functools.partial(intervals.newcombe_auc, positives=ill, negatives=well),
+        "accuracy": functools.partial(of_share, count=len(pd.unique(patients))),
+        "sensitivity": functools.partial(of_share, count=ill),
+        "specificity": functools.partial(of_share, count=well),
     }
     low, high = low.copy(), high.copy()
-    for name, reach_at in reach.items():
+    for name, interval in interval_of.items():
         column = METRICS.index(name)
-        if value[column] == 1:
-            low[column], high[column] = 1 - reach_at(confidence), 1
-        elif value[column] == 0:
-            low[column], high[column] = 0, reach_at(confidence)
+        if value[column] in (0, 1):
+            low[column], high[column] = interval(value[column], confidence=confidence)
     return low, high
-
-
-def _share_reach(count: int, confidence: float) -> float:
-    """How far Wilson's interval reaches from 0 of `count`, or from all of them."""
-    squared = _deviations(confidence) ** 2
-    return squared / (count + squared)
-
-
-def _auc_reach(ill: int, well: int, confidence: float) -> float:
-    """How far Newcombe's interval reaches from an AUC of 0, or of 1."""
-    from scipy.optimize import brentq
-
-    def excess(auc: float) -> float:
-        # Of (auc - 0)^2 = z^2 variance(auc), divided by auc, which leaves one root.
-        pairs = 1 + ((ill + well) / 2 - 1) * (auc / (1 + auc) + (1 - auc) / (2 - auc))
-        return auc - _deviations(confidence) ** 2 * (1 - auc) * pairs / (ill * well)
-
-    return float(brentq(excess, 0, 1))
-
-
-def _deviations(confidence: float) -> float:
-    """Between which lies that share of a normal distribution, 1.96 for .95."""
-    return statistics.NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def patient_weights(patients: np.ndarray, resamples: int, seed: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from PIL import Image
 from scipy import fft
 
 from xraylib import evaluation, interventions, progress
-from xraylib.data import audit, reading
+from xraylib.data import facts, reading
 from xraylib.data.augmentation import recompressed
 
 CUES: Final = ("compression", "shape", "sharpness", "exposure")
@@ -43,7 +43,7 @@ class Look:
     """What the files of one class look like, whatever is in the lungs.
 
     Attributes:
-        quality: Median JPEG quality, 1 to 100 as `audit.facts` estimates it; NaN without JPEGs.
+        quality: Median JPEG quality, 1 to 100 as `facts.measure` estimates it; NaN without JPEGs.
         aspect: Median width / height.
         greys: Share of the pixels at most as bright as each level, (256,), an average picture's.
         spectrum: Logarithm of the amplitude in ten bands of spatial frequency, (10,), less that of
@@ -102,7 +102,7 @@ def look(paths: Iterable[Path | str], *, images: int = 100, seed: int = 0) -> Lo
             pixels = reading.grey(path)
         except reading.UnreadableImage:
             continue
-        qualities.append(audit.jpeg_quality(path))
+        qualities.append(facts.jpeg_quality(path))
         aspects.append(pixels.shape[1] / pixels.shape[0])
         greys.append(np.bincount(pixels.ravel(), minlength=256) / pixels.size)
         spectra.append(_spectrum(pixels))

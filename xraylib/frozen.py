@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from xraylib import progress, records, training
+from xraylib import computation, progress, records, training
 from xraylib.data import cache, loading
 
 # Part of every key: raise it when the same base and pixels would give other features.
@@ -29,7 +29,7 @@ def features(
     batches: loading.Batches,
     *,
     views: int = 1,
-    precision: training.Precision = "auto",
+    precision: computation.Precision = "auto",
 ) -> np.ndarray:
     """What the frozen layers of a network give for images, computed once or found in the cache.
 
@@ -43,8 +43,7 @@ def features(
         batches: The images; their order plays no part.
         views: How many times each image is taken, as augmented in the epochs 1 to `views` of
             `batches`.
-        precision: Of the frozen layers; as for `training.choose_computation`. Their layers are
-            left in it.
+        precision: Of the frozen layers; as for `computation.choose`. Their layers are left in it.
 
     Returns:
         float32 (views, images, ...), row for row as `batches.rows`; a read-only memory map.
@@ -69,7 +68,7 @@ def fit(
     learning_rate: float,
     folder: Path | str,
     views: int = 1,
-    precision: training.Precision = "auto",
+    precision: computation.Precision = "auto",
     patience: int = 10,
 ) -> pd.DataFrame:
     """Trains the layers behind the frozen ones as `training.fit` does, with each image's features.
@@ -89,8 +88,7 @@ def fit(
         folder: As for `training.fit`; the checkpoint is in a folder in it that belongs to these
             features.
         views: As for `features`, of `train`.
-        precision: Of the frozen layers and of the others, each as for
-            `training.choose_computation`.
+        precision: Of the frozen layers and of the others, each as for `computation.choose`.
         patience: As for `training.fit`.
 
     Returns:
@@ -142,6 +140,9 @@ class _FeatureBatches(keras.utils.PyDataset):
         self.features = features
         self.labels = batches.labels
         self.batches = copy.copy(batches)
+        # By these `training.fit` tells another training; what augments is in the features' key.
+        self.seed, self.shuffle = batches.seed, batches.shuffle
+        self.batch_size = batches.batch_size
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
@@ -154,7 +155,7 @@ class _FeatureBatches(keras.utils.PyDataset):
 
     def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
         """Features float32 (n, ...) and labels float32 (n, 1) of one batch."""
-        size = self.batches.batch_size
+        size = self.batch_size
         chosen = self.batches.order[batch * size : (batch + 1) * size]
         return (
             self.features[self.view, chosen],
@@ -192,9 +193,9 @@ def _changes(layer: keras.Layer) -> bool:
 
 
 def _set_up(
-    base: keras.Model, batches: loading.Batches, precision: training.Precision
-) -> training.Computation:
-    way, reason = training.choose_computation(base, batches, epochs=None, precision=precision)
+    base: keras.Model, batches: loading.Batches, precision: computation.Precision
+) -> computation.Computation:
+    way, reason = computation.choose(base, batches, epochs=None, precision=precision)
     print(f"computing the frozen layers in {way}: {reason}", flush=True)
     way.set_up(base)
     return way

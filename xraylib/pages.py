@@ -58,13 +58,13 @@ def verdict(findings: pd.DataFrame) -> str:
     return ", ".join(said)
 
 
-def audit(title: str, *, findings: pd.DataFrame, facts: pd.DataFrame, drawn: "Figure") -> str:
+def audit(title: str, *, findings: pd.DataFrame, measured: pd.DataFrame, drawn: "Figure") -> str:
     """The page of an audit of a data set.
 
     Args:
         title: Of the page.
         findings: As `audit.findings` returns it.
-        facts: As `audit.facts` returns it.
+        measured: As `facts.measure` returns it.
         drawn: As `plots.properties` returns it.
 
     Returns:
@@ -84,7 +84,7 @@ def audit(title: str, *, findings: pd.DataFrame, facts: pd.DataFrame, drawn: "Fi
             ],
         }
     )
-    groups = facts.groupby([facts["split"] + " " + facts["class"]], sort=False)
+    groups = measured.groupby([measured["split"] + " " + measured["class"]], sort=False)
     medians = groups[list(_MEDIANS)].median().rename(columns=_MEDIANS)
     medians.insert(0, "images", groups.size())
     medians.insert(1, "patients", groups["patient"].nunique())
@@ -93,7 +93,7 @@ def audit(title: str, *, findings: pd.DataFrame, facts: pd.DataFrame, drawn: "Fi
         [
             report.heading(verdict(findings)),
             report.table(
-                shown, caption=f"Found in {len(facts):,} images, worst first.", stacked=True
+                shown, caption=f"Found in {len(measured):,} images, worst first.", stacked=True
             ),
             report.heading("What the files tell without a look at the anatomy"),
             report.figure(

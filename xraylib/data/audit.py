@@ -1,69 +1,29 @@
-"""The table of images -> what is wrong with them, before anything is trained.
+"""What was measured of the files -> what is wrong with them, before anything is trained.
 
-`facts` reads every file once and measures it, `findings` turns the measurements into plain
-sentences, one a check, and `baseline` shows how far one gets without looking at the lungs. None
-of the measurements says anything of disease: where one tells the classes apart all the same, a
-network can learn it instead of pneumonia.
+`findings` turns the measurements of `facts` into plain sentences, one a check, and `baseline` shows
+how far one gets with them without looking at the lungs. None of them says anything of disease:
+where one tells the classes apart all the same, a network can learn it instead of pneumonia.
 """
 
-import functools
-import hashlib
-import io
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from xraylib import progress
-from xraylib.data import copies, reading, resizing
+from xraylib import intervals
+from xraylib.data import copies, facts
 from xraylib.data.sources import CLASSES
 
 Severity = Literal["severe", "warning", "note", "fine"]
 
 COLUMNS: Final = ("check", "severity", "count", "meaning", "examples")
 
-FILE_FACTS: Final = (
-    "width",
-    "height",
-    "aspect",
-    "megapixels",
-    "bytes",
-    "bytes_per_pixel",
-    "quality",
-    "colour",
-)
-_RINGS: Final = tuple(f"ring_{number}" for number in range(1, 8))
-PIXEL_FACTS: Final = ("bytes", "mean", "spread", "black_share", *_RINGS)
-
-# What stands in a row whose file gives no more than its problem.
-_UNKNOWN: Final = {
-    "problem": "",
-    "format": "",
-    "misnamed": False,
-    "mode": "",
-    "sha256": "",
-    "phash": None,
-    **dict.fromkeys((*FILE_FACTS, "quantization", *PIXEL_FACTS), np.nan),
-}
-
-# The luminance table of ITU-T T.81 (1992), Annex K.1: quality 50 of libjpeg.
-_ANNEX_K: Final = """
-    16 11 10 16 24  40  51  61   12 12 14 19 26  58  60  55
-    14 13 16 24 40  57  69  56   14 17 22 29 51  87  80  62
-    18 22 37 56 68 109 103  77   24 35 55 64 81 104 113  92
-    49 64 78 87 103 121 120 101  72 92 95 98 112 100 103 99
-"""
-_PIXEL_SIZE: Final = 224
-_BLACK: Final = 5
 # A picture with less spread has a hash of nothing but rounding.
 _FLAT: Final = 1.0
-
 # Below that an AUC is not worth its name, and five folds cannot be made.
 _LEAST_PATIENTS: Final = 5
 _LEAST_IMAGES: Final = 10
@@ -119,153 +79,6 @@ _PROPERTIES: Final = (
 )
 
 
-# ------------------------------------------------------------------------------ facts
-
-
-def facts(table: pd.DataFrame) -> pd.DataFrame:
-    """Measures every file of a table.
-
-    Args:
-        table: As `index` makes it.
-
-    Returns:
-        The rows and columns of `table`, in its order with a fresh index, and the columns
-            problem: str, why the file gives no pixels, without its path; empty where it does. All
-                that could not be measured then is NaN, empty, or None;
-            format: `"JPEG"`, `"PNG"` or `""`, by the content;
-            misnamed: bool, whether a readable file's name tells the other format;
-            mode: Pillow's name for the kind of pixels, e.g. `"L"`, `"RGB"`, `"I;16"`;
-            colour: 1.0 for several channels, 0.0 for one;
-            width, height: float, px, after the EXIF orientation;
-            aspect: width / height;
-            megapixels: width x height / 1e6;
-            bytes: float, on disk;
-            bytes_per_pixel: bytes / (width x height);
-            quantization: Sum of the luminance quantization table; NaN for a PNG;
-            quality: 1 to 100, the setting of libjpeg whose table has the nearest sum (ITU-T T.81,
-                Annex K.1, scaled as libjpeg does); NaN for a PNG;
-            sha256: str, 64 hexadecimal digits of the file's bytes;
-            phash: str, as `copies.perceptual_hash` gives it;
-            mean, spread: Mean and standard deviation of the grey pixels in [0, 255] at 224 x 224;
-            black_share: Share of those of at most 5, in [0, 1];
-            ring_1 to ring_7: Natural logarithm of 1 + the energy of those in the bands of spatial
-                frequency 0-16, 16-32, ..., 96 and more cycles per picture, less the mean.
-
-    Raises:
-        ValueError: The table has no images.
-    """
-    if table.empty:
-        raise ValueError("the table has no images: give one as index.from_tree returns it")
-    paths = [Path(path) for path in table["path"]]
-    with ThreadPoolExecutor() as pool:
-        try:
-            measured = pool.map(_measured, paths)
-            rows = list(progress.bar(measured, total=len(paths), description="auditing"))
-        finally:
-            pool.shutdown(cancel_futures=True)
-    columns = pd.DataFrame(rows, columns=list(_UNKNOWN))
-    # pandas would make NaN of a hash that is None.
-    columns["phash"] = pd.Series([row["phash"] for row in rows], dtype=object)
-    return table.reset_index(drop=True).assign(**{name: columns[name] for name in columns})
-
-
-def _measured(path: Path) -> dict[str, object]:
-    """The new columns of one file."""
-    found: dict[str, object] = dict(_UNKNOWN)
-    try:
-        content = reading._content(path)
-        found["bytes"] = float(len(content))
-        found["format"] = _format(content)
-        found["sha256"] = hashlib.sha256(content).hexdigest()
-        # Opens the file again, which the system then has in memory.
-        pixels = reading.grey(path)
-    except reading.UnreadableImage as error:
-        return found | {"problem": str(error).removeprefix(f"{path} ")}
-    quantization, mode = _quantization(content)
-    height, width = pixels.shape
-    return found | {
-        "misnamed": ("PNG" if path.suffix.lower() == ".png" else "JPEG") != found["format"],
-        "mode": mode,
-        "colour": float(Image.getmodebands(mode) > 1),
-        "width": float(width),
-        "height": float(height),
-        "aspect": width / height,
-        "megapixels": width * height / 1e6,
-        "bytes_per_pixel": len(content) / (width * height),
-        "quantization": quantization,
-        "quality": _quality(quantization),
-        "phash": copies.perceptual_hash(pixels),
-        **_pixel_statistics(pixels),
-    }
-
-
-def _format(content: bytes) -> str:
-    if content.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    return "PNG" if content.startswith(b"\x89PNG\r\n\x1a\n") else ""
-
-
-@functools.cache
-def _quantization_sums() -> np.ndarray:
-    """The sum of libjpeg's luminance table at quality 1 to 100, (100,), falling."""
-    quality = np.arange(1, 101)[:, np.newaxis]
-    percent = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
-    table = np.array(_ANNEX_K.split(), int)
-    return np.clip((table * percent + 50) // 100, 1, 255).sum(axis=1)
-
-
-def jpeg_quality(path: Path | str) -> float:
-    """The quality that a JPEG was saved at, estimated as in `facts`.
-
-    Args:
-        path: Of an image file.
-
-    Returns:
-        1 to 100; NaN for a PNG.
-
-    Raises:
-        reading.UnreadableImage: The file is no image.
-    """
-    return _quality(_quantization(reading._content(Path(path)))[0])
-
-
-def _quantization(content: bytes) -> tuple[float, str]:
-    """The sum of the luminance quantization table (NaN for a PNG) and the mode."""
-    with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
-        tables = getattr(image, "quantization", {})
-        return float(sum(tables[min(tables)])) if tables else np.nan, image.mode
-
-
-def _quality(quantization: float) -> float:
-    if np.isnan(quantization):
-        return np.nan
-    return float(np.argmin(np.abs(_quantization_sums() - quantization)) + 1)
-
-
-def _pixel_statistics(pixels: np.ndarray) -> dict[str, float]:
-    from scipy.fft import rfft2
-
-    square = resizing.square(pixels, image_size=_PIXEL_SIZE, resize="area", fit="stretch")
-    grey = square.astype(np.float32)
-    energy = np.abs(rfft2(grey - grey.mean())) ** 2
-    rings = np.log1p(np.bincount(_ring_of_frequency(), energy.ravel(), len(_RINGS)))
-    return {
-        "mean": float(grey.mean()),
-        "spread": float(grey.std()),
-        "black_share": float((square <= _BLACK).mean()),
-        **dict(zip(_RINGS, rings.tolist(), strict=True)),
-    }
-
-
-@functools.cache
-def _ring_of_frequency() -> np.ndarray:
-    """The ring, 0 to 6, of each coefficient of a real transform of 224 x 224, flat."""
-    down, across = np.fft.fftfreq(_PIXEL_SIZE), np.fft.rfftfreq(_PIXEL_SIZE)
-    cycles = _PIXEL_SIZE * np.hypot(down[:, np.newaxis], across)
-    width = _PIXEL_SIZE / 2 / len(_RINGS)
-    return np.minimum(cycles // width, len(_RINGS) - 1).astype(int).ravel()
-
-
 # ------------------------------------------------------------------------------ baselines
 
 
@@ -274,14 +87,14 @@ class TooFewPatientsError(ValueError):
 
 
 def baseline(
-    facts: pd.DataFrame, columns: Iterable[str] = FILE_FACTS, *, seed: int = 0
+    measured: pd.DataFrame, columns: Iterable[str] = facts.FILE_FACTS, *, seed: int = 0
 ) -> pd.DataFrame:
     """How well gradient boosting tells the classes from a few numbers of each image.
 
     Args:
-        facts: As `facts` returns it; files that cannot be read are left out. All splits but test
-            are one pool.
-        columns: Which numbers, e.g. `FILE_FACTS` or `PIXEL_FACTS`.
+        measured: As `facts.measure` returns it; files that cannot be read are left out. All splits
+            but test are one pool.
+        columns: Which numbers, e.g. `facts.FILE_FACTS` or `facts.PIXEL_FACTS`.
         seed: Of the five folds, which keep a patient's images together, and of the model.
 
     Returns:
@@ -298,12 +111,14 @@ def baseline(
     from threadpoolctl import threadpool_limits
 
     columns = list(columns)
-    if missing := sorted(set(columns) - set(facts)):
-        raise ValueError(f"no column {', '.join(missing)}: give a table as audit.facts returns it")
-    rows = facts[facts["problem"] == ""]
+    if missing := sorted(set(columns) - set(measured)):
+        raise ValueError(
+            f"no column {', '.join(missing)}: give a table as facts.measure returns it"
+        )
+    rows = measured[measured["problem"] == ""]
     pool, test = rows[rows["split"] != "test"], rows[rows["split"] == "test"]
     patients = pool.groupby("label")["patient"].nunique()
-    for label, name in _class_names(facts).items():
+    for label, name in _class_names(measured).items():
         if patients.get(label, 0) < _FOLDS:
             raise TooFewPatientsError(
                 f"{name} has {patients.get(label, 0)} patients outside test, and {_FOLDS} folds "
@@ -352,13 +167,13 @@ class _Finding:
     examples: list[str]
 
 
-def findings(facts: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+def findings(measured: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     """Says what is wrong with the images, one row a check whatever comes out.
 
     `train`, `val` and `validation` count as one side, called train, and `test` as the other.
 
     Args:
-        facts: As `facts` returns it.
+        measured: As `facts.measure` returns it.
         seed: Of the baselines.
 
     Returns:
@@ -372,26 +187,24 @@ def findings(facts: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
             examples: list of up to three str, paths below the folder that all have in common.
 
         A shortcut or a shift is judged by the AUC of one number, the mean of a patient's images,
-        with the 95 % interval of Newcombe, "Confidence intervals for an effect size measure based
-        on the Mann-Whitney statistic, part 2", Stat Med 2006, method 5, which holds for few
-        patients and for an AUC of 1. It is folded, max(AUC, 1 - AUC), but in test keeps the
-        direction that it has in train. A shortcut is severe at .70 or more with a lower limit above
-        .60, and a warning with a lower limit above .55; pixel statistics, which may be the lungs'
-        doing, are no more than a warning. A shift, train against test within one class, is a
-        warning where a shortcut would be severe.
+        with the 95 % interval of `intervals.newcombe_auc`. It is folded, max(AUC, 1 - AUC), but in
+        test keeps the direction that it has in train. A shortcut is severe at .70 or more with a
+        lower limit above .60, and a warning with a lower limit above .55; pixel statistics, which
+        may be the lungs' doing, are no more than a warning. A shift, train against test within one
+        class, is a warning where a shortcut would be severe.
 
     Raises:
         ValueError: The table has no images.
     """
-    if facts.empty:
-        raise ValueError("the table has no images: give one as audit.facts returns it")
-    names = _class_names(facts)
-    parents = [str(Path(path).parent) for path in facts["path"]]
+    if measured.empty:
+        raise ValueError("the table has no images: give one as facts.measure returns it")
+    names = _class_names(measured)
+    parents = [str(Path(path).parent) for path in measured["path"]]
     common = Path(os.path.commonpath(parents))
-    everything = facts.reset_index(drop=True).assign(
-        side=facts["split"].where(facts["split"].isin(("test", "all")), "train").to_numpy(),
-        name=[Path(path).relative_to(common).as_posix() for path in facts["path"]],
-        compression=facts["quality"].fillna(_LOSSLESS).to_numpy(),
+    everything = measured.reset_index(drop=True).assign(
+        side=measured["split"].where(measured["split"].isin(("test", "all")), "train").to_numpy(),
+        name=[Path(path).relative_to(common).as_posix() for path in measured["path"]],
+        compression=measured["quality"].fillna(_LOSSLESS).to_numpy(),
     )
     rows = everything[everything["problem"] == ""]
     found = [
@@ -407,7 +220,7 @@ def findings(facts: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
         _shortcut_of_many(
             rows,
             names,
-            FILE_FACTS,
+            facts.FILE_FACTS,
             check="shortcut: all file metadata together",
             words="A model of boosted trees on size, shape, colour and compression together",
             most="severe",
@@ -418,7 +231,7 @@ def findings(facts: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
         _shortcut_of_many(
             rows,
             names,
-            PIXEL_FACTS,
+            facts.PIXEL_FACTS,
             check="shortcut: pixel statistics",
             words="A model of boosted trees on eleven numbers (bytes, grey values, spectrum)",
             most="warning",
@@ -694,24 +507,7 @@ def _auc(values: pd.Series, positive: pd.Series, patients: pd.Series) -> _Auc | 
         return None
     rank_sum = rankdata(means.to_numpy())[above].sum()
     value = float((rank_sum - many * (many + 1) / 2) / (many * few))
-    return _Auc(value, *_interval(value, many, few))
-
-
-def _interval(value: float, many: int, few: int) -> tuple[float, float]:
-    """The AUCs from which the observed one is 1.96 of their own standard errors away."""
-    from scipy.optimize import brentq
-
-    def excess(auc: float) -> float:
-        larger = (many + few) / 2 - 1
-        variance = auc * (1 - auc) / (many * few)
-        variance *= 1 + larger * ((1 - auc) / (2 - auc) + auc / (1 + auc))
-        return (value - auc) ** 2 - 1.96**2 * variance
-
-    # Nothing varies at 0 and 1, where an observed 0 or 1 has a second root that does not count.
-    nearly = 1e-9
-    low = brentq(excess, 0, min(value, 1 - nearly)) if value > 0 else 0.0
-    high = brentq(excess, max(value, nearly), 1) if value < 1 else 1.0
-    return low, high
+    return _Auc(value, *intervals.newcombe_auc(value, many, few))
 
 
 def _shortcut(rows: pd.DataFrame, names: dict[int, str], told: _Property) -> _Finding:

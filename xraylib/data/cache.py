@@ -1,7 +1,7 @@
 """What is made once and kept for later runs: written whole or not at all, listed, and pruned.
 
-Entries lie in `sources.cache_folder()`: what this module writes in `<kind>/<key>/`, and beside it
-the data sets of `sources`, which are listed and pruned, too, but are no entries of `kept`.
+Entries lie in `cache_folder()`: what this module writes in `<kind>/<key>/`, and beside it the data
+sets of `sources`, which are listed and pruned, too, but are no entries of `kept`.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ from typing import BinaryIO, Final, Literal, TypeVar
 import filelock
 import numpy as np
 import pandas as pd
+import platformdirs
 
 from xraylib import progress
-from xraylib.data import sources
 
 # A kind has a folder of that name. Nothing else in the cache folder is ever removed, for somebody
 # may have named their home.
@@ -43,6 +43,33 @@ _ABOUT: Final = "about.json"
 _WRITING: Final = ".writing-"
 
 _Content = TypeVar("_Content")
+
+
+class CacheError(OSError):
+    """No cache folder, or no lock in it; the message says why and what to do, in one line."""
+
+
+def cache_folder() -> Path:
+    """The folder for what is made or downloaded once, created on demand.
+
+    It is the environment variable `XRAYLIB_CACHE` where that is set, else the user's cache folder
+    of the operating system.
+
+    Raises:
+        CacheError: The folder cannot be created.
+    """
+    named = os.environ.get("XRAYLIB_CACHE", "").strip()
+    # appauthor: Windows would otherwise repeat the name, xraylib\xraylib.
+    folder = Path(named) if named else platformdirs.user_cache_path("xraylib", appauthor=False)
+    try:
+        folder = folder.expanduser().absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise CacheError(
+            f"cannot create the cache folder {folder} ({_one_line(error)}): "
+            "set the environment variable XRAYLIB_CACHE to a folder that can be written"
+        ) from None
+    return folder
 
 
 def kept(
@@ -80,7 +107,7 @@ def kept(
     """
     place = "the cache"
     try:
-        folder = sources.cache_folder() / kind / key
+        folder = cache_folder() / kind / key
         place = f"the cache {folder.parent}"
         content, _ = _opened(folder, read)
         if content is not None:
@@ -96,7 +123,7 @@ def kept(
                 _remove(folder)
             _make(folder, what=what, size=size, make=make)
         return read(folder)
-    except (OSError, sources.DataSourceError) as error:
+    except OSError as error:
         trouble = _reason(error)
     advice = (
         "free some space (xraylib cache prune), or set the environment variable XRAYLIB_CACHE to "
@@ -114,6 +141,30 @@ def kept(
         ) from None
     warnings.warn(f"{cannot}: {what} are kept for this process only; {advice}", stacklevel=3)
     return content
+
+
+@contextlib.contextmanager
+def data_set_locked(name: str) -> Iterator[None]:
+    """Holds the lock of a data set, between processes and threads; `prune` then leaves it alone.
+
+    Args:
+        name: Of its folder in the cache folder.
+
+    Raises:
+        CacheError: The cache folder cannot be created, or there can be no lock in it.
+    """
+    lock = filelock.FileLock(_lock_path(cache_folder() / name))
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        raise CacheError(
+            f"cannot lock {lock.lock_file} ({_one_line(error)}): "
+            "set the environment variable XRAYLIB_CACHE to a folder that can be written"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def array(path: Path) -> np.ndarray:
@@ -150,9 +201,9 @@ def entries() -> pd.DataFrame:
         or empty.
 
     Raises:
-        sources.DataSourceError: The cache folder cannot be created.
+        CacheError: The cache folder cannot be created.
     """
-    top = sources.cache_folder()
+    top = cache_folder()
     found = [(folder, what) for kind, what in _KINDS.items() for folder in (top / kind).glob("*")]
     found += [(folder, what) for name, what in _DATA_SETS.items() for folder in top.glob(name)]
     rows = [_row(top, folder, what) for folder, what in sorted(found) if folder.is_dir()]
@@ -175,7 +226,7 @@ def prune(to: int = 0, *, everything: bool = False) -> pd.DataFrame:
 
     Raises:
         ValueError: `to` is negative.
-        sources.DataSourceError: The cache folder cannot be created.
+        CacheError: The cache folder cannot be created.
     """
     if to < 0:
         raise ValueError(f"to must be 0 bytes or more. Received: {to}")
@@ -188,7 +239,7 @@ def prune(to: int = 0, *, everything: bool = False) -> pd.DataFrame:
     for row in table[table["state"] != "in use"].itertuples():
         if row.whole and left <= to:
             break
-        if _removed(sources.cache_folder() / row.name):
+        if _removed(cache_folder() / row.name):
             left -= row.bytes
             removed.append(row.Index)
     return table.loc[removed, list(_COLUMNS)].reset_index(drop=True)
@@ -326,7 +377,7 @@ def _locked(folder: Path, *, wait: bool) -> Iterator[None]:
 
 
 def _lock_path(folder: Path) -> Path:
-    """As `sources` names it for data sets. What is half-written has the lock of its entry."""
+    """Of an entry or data set. What is half-written has the lock of its entry."""
     name = folder.name
     if name.startswith(_WRITING):
         name = name.removeprefix(_WRITING).split("-")[0]
@@ -406,4 +457,8 @@ def _row(top: Path, folder: Path, what: str) -> dict[str, object]:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    return _one_line(error)
+
+
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__

@@ -8,6 +8,7 @@ separate families.
 
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -206,22 +207,11 @@ def hold_out_validation(table: pd.DataFrame, *, share: float = 0.15, seed: int =
     Raises:
         ValueError: `share` is out of range, or a class has too few patients to be on both sides.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    if not 0 < share <= 0.5:
-        raise ValueError(f"share of validation must be above 0 and at most .5. Received: {share}")
-    folds = round(1 / share)
+    parts = _parts(share)
     table = table.copy()
     pool = table[table["split"] != "test"]
-    patients = pool.groupby("label")["patient"].nunique()
-    for label, name in enumerate(CLASSES):
-        if patients.get(label, 0) < folds:
-            raise ValueError(
-                f"{name} has {patients.get(label, 0)} patients in train and val, and a validation "
-                f"share of {share} needs {folds}: give more images, or a larger share"
-            )
-    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    _, held_out = next(splitter.split(pool, pool["label"], pool["patient"]))
+    asked = f"a validation share of {share} needs"
+    held_out = next(_held_out(pool, parts, seed=seed, asked=asked, advice="a larger share"))
     table.loc[pool.index, "split"] = "train"
     table.loc[pool.index[held_out], "split"] = "validation"
     return table
@@ -246,21 +236,12 @@ def folds(table: pd.DataFrame, *, number: int = 5, seed: int) -> list[pd.DataFra
     Raises:
         ValueError: `number` is below 2, or a class has fewer patients than that.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     if number < 2:
         raise ValueError(f"the number of folds must be 2 or more. Received: {number}")
     pool = table[table["split"] != "test"]
-    patients = pool.groupby("label")["patient"].nunique()
-    for label, name in enumerate(CLASSES):
-        if patients.get(label, 0) < number:
-            raise ValueError(
-                f"{name} has {patients.get(label, 0)} patients in train and val, and {number} "
-                f"folds need {number}: give more images, or a smaller number of folds"
-            )
-    splitter = StratifiedGroupKFold(n_splits=number, shuffle=True, random_state=seed)
+    asked, advice = f"{number} folds need", "a smaller number of folds"
     cuts = []
-    for _, held_out in splitter.split(pool, pool["label"], pool["patient"]):
+    for held_out in _held_out(pool, number, seed=seed, asked=asked, advice=advice):
         cut = pool.assign(split="train")
         cut.loc[pool.index[held_out], "split"] = "validation"
         cuts.append(cut)
@@ -286,9 +267,7 @@ def resplit(table: pd.DataFrame, *, share: float, seed: int) -> pd.DataFrame:
     Raises:
         ValueError: `share` is out of range, or a class has too few images for every split.
     """
-    if not 0 < share <= 0.5:
-        raise ValueError(f"share of validation must be above 0 and at most .5. Received: {share}")
-    parts = round(1 / share)
+    parts = _parts(share)
     table = table.copy()
     rng = np.random.default_rng(seed)
     for label, name in enumerate(CLASSES):
@@ -304,6 +283,34 @@ def resplit(table: pd.DataFrame, *, share: float, seed: int) -> pd.DataFrame:
         dealt += ["train"] * (len(rows) - len(dealt))
         table.loc[rows.index, "split"] = rng.permutation(dealt)
     return table
+
+
+def _parts(share: float) -> int:
+    """Of how many equal parts the validation is one."""
+    if not 0 < share <= 0.5:
+        raise ValueError(f"share of validation must be above 0 and at most .5. Received: {share}")
+    return round(1 / share)
+
+
+def _held_out(
+    pool: pd.DataFrame, parts: int, *, seed: int, asked: str, advice: str
+) -> Iterator[np.ndarray]:
+    """The positions of each part's rows: no patient is in two, and each class is in all.
+
+    `asked` and `advice` say what needs so many patients, and what else to give than more images.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    patients = pool.groupby("label")["patient"].nunique()
+    for label, name in enumerate(CLASSES):
+        if patients.get(label, 0) < parts:
+            raise ValueError(
+                f"{name} has {patients.get(label, 0)} patients in train and val, and {asked} "
+                f"{parts}: give more images, or {advice}"
+            )
+    splitter = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
+    for _, held_out in splitter.split(pool, pool["label"], pool["patient"]):
+        yield held_out
 
 
 def limit(table: pd.DataFrame, images: int, *, seed: int = 0) -> pd.DataFrame:

@@ -32,7 +32,42 @@ class UnreadableImage(ValueError):  # noqa: N818 - what it is, is said
     """A file that gives no pixels; the message names the file and the reason in one line."""
 
 
-def grey(path: Path | str) -> "np.ndarray":
+def stored(path: Path | str) -> bytes:
+    """Reads the bytes of one file as they are, whatever they hold.
+
+    Args:
+        path: The file; `~` is expanded.
+
+    Returns:
+        All of them, one or more.
+
+    Raises:
+        UnreadableImage: The file is missing, a folder, forbidden, or empty.
+    """
+    path = Path(path)
+    try:
+        path = path.expanduser()
+        if path.is_dir():
+            raise UnreadableImage(f"{path} is a folder: give one image file")
+        if path.exists() and not path.is_file():
+            raise UnreadableImage(f"{path} is a device or a pipe: give one image file")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UnreadableImage(
+            f"{path} does not exist: check the path (the working folder is {Path.cwd()})"
+        ) from None
+    except PermissionError:
+        raise UnreadableImage(f"{path} may not be read (permission denied): chmod it") from None
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, UnreadableImage):
+            raise
+        raise UnreadableImage(f"{path} cannot be read: {_one_line(error)}") from None
+    if not content:
+        raise UnreadableImage(f"{path} is empty (0 bytes): fetch it again or remove it")
+    return content
+
+
+def grey(path: Path | str, *, content: bytes | None = None) -> "np.ndarray":
     """Reads one JPEG or PNG file as grey pixels.
 
     The content decides, not the name: a PNG named `.jpeg` is read all the same.
@@ -50,6 +85,7 @@ def grey(path: Path | str) -> "np.ndarray":
 
     Args:
         path: The file; `~` is expanded.
+        content: Its bytes, from `stored`, where they are at hand; None reads them.
 
     Returns:
         (H, W) uint8 in [0, 255], the caller's own writable copy.
@@ -58,7 +94,7 @@ def grey(path: Path | str) -> "np.ndarray":
         UnreadableImage: The file is missing, a folder, forbidden, empty, not a JPEG or PNG, cut
             short, damaged, or of more than `MOST_PIXELS` pixels.
     """
-    return _decoded(path)[0]
+    return _decoded(path, content=content)[0]
 
 
 def reduced(path: Path | str, *, least: int) -> "tuple[np.ndarray, tuple[int, int]]":
@@ -86,13 +122,15 @@ def reduced(path: Path | str, *, least: int) -> "tuple[np.ndarray, tuple[int, in
     return _decoded(path, least=least)
 
 
-def _decoded(path: Path | str, *, least: int | None = None) -> "tuple[np.ndarray, tuple[int, int]]":
+def _decoded(
+    path: Path | str, *, content: bytes | None = None, least: int | None = None
+) -> "tuple[np.ndarray, tuple[int, int]]":
     """The pixels, and height and width of the whole picture."""
     import numpy as np
     from PIL import Image
 
     path = Path(path)
-    content = _content(path)
+    content = stored(path) if content is None else content
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
             width, height = image.size
@@ -147,30 +185,6 @@ def _request(size: tuple[int, int], least: int) -> tuple[int, int]:
     """
     width, height = (max(least, side // 8 + 1) for side in size)
     return width, height
-
-
-def _content(path: Path) -> bytes:
-    """All bytes of the file. Raises UnreadableImage where there are none to be had."""
-    try:
-        path = path.expanduser()
-        if path.is_dir():
-            raise UnreadableImage(f"{path} is a folder: give one image file")
-        if path.exists() and not path.is_file():
-            raise UnreadableImage(f"{path} is a device or a pipe: give one image file")
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise UnreadableImage(
-            f"{path} does not exist: check the path (the working folder is {Path.cwd()})"
-        ) from None
-    except PermissionError:
-        raise UnreadableImage(f"{path} may not be read (permission denied): chmod it") from None
-    except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, UnreadableImage):
-            raise
-        raise UnreadableImage(f"{path} cannot be read: {_one_line(error)}") from None
-    if not content:
-        raise UnreadableImage(f"{path} is empty (0 bytes): fetch it again or remove it")
-    return content
 
 
 def _to_uint8(image: "Image.Image") -> "np.ndarray":

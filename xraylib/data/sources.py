@@ -1,22 +1,14 @@
 """A name or a folder -> a checked image tree on disk."""
 
-import contextlib
 import difflib
 import os
-import shutil
-import zipfile
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 # The position is the label: 0 NORMAL, 1 PNEUMONIA.
 CLASSES: Final[tuple[str, str]] = ("NORMAL", "PNEUMONIA")
 SPLITS: Final[tuple[str, str, str]] = ("train", "val", "test")
 IMAGE_SUFFIXES: Final[tuple[str, ...]] = (".jpeg", ".jpg", ".png")
-
-# Pinned: every number of the series belongs to these files, and once cached kagglehub serves a
-# pinned version, and only a pinned one, without a network.
-KAGGLE_HANDLE: Final = "paultimothymooney/chest-xray-pneumonia/versions/2"
 
 _ACCEPTED: Final = 'give "synthetic", "kaggle", or a folder that holds train/ and test/'
 # Deep enough for <download>/<folder>/chest_xray/train, shallow enough for a home folder.
@@ -25,31 +17,6 @@ _LEVELS: Final = 3
 
 class DataSourceError(ValueError):
     """A data source that cannot be used; the message says why and what to do, in one line."""
-
-
-def cache_folder() -> Path:
-    """The folder for what is made or downloaded once, created on demand.
-
-    It is the environment variable `XRAYLIB_CACHE` where that is set, else the user's cache folder
-    of the operating system.
-
-    Raises:
-        DataSourceError: The folder cannot be created.
-    """
-    import platformdirs
-
-    named = os.environ.get("XRAYLIB_CACHE", "").strip()
-    # appauthor: Windows would otherwise repeat the name, xraylib\xraylib.
-    folder = Path(named) if named else platformdirs.user_cache_path("xraylib", appauthor=False)
-    try:
-        folder = folder.expanduser().absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise DataSourceError(
-            f"cannot create the cache folder {folder} ({_one_line(error)}): "
-            "set the environment variable XRAYLIB_CACHE to a folder that can be written"
-        ) from None
-    return folder
 
 
 def locate(source: str | Path) -> Path:
@@ -61,7 +28,7 @@ def locate(source: str | Path) -> Path:
         source: One of
             - `"synthetic"`: radiographs made from physics, made once and kept in the cache;
             - `"kaggle"`: the public data set, from a tree or a zip that somebody put into
-              `cache_folder() / "kaggle"`, else by kagglehub, which needs no account. A zip is
+              `cache.cache_folder() / "kaggle"`, else by kagglehub, which needs no account. A zip is
               unpacked beside itself once, and stays;
             - a folder that holds the tree directly or up to three levels down. Hidden folders and
               `__MACOSX` are passed over, of a doubled tree the outer one counts, and of several
@@ -77,11 +44,14 @@ def locate(source: str | Path) -> Path:
     """
     if not isinstance(source, (str, os.PathLike)) or not str(source).strip():
         raise DataSourceError(f"no data source: {_ACCEPTED}. Received: {source!r}")
-    if source == "synthetic":
-        return _synthetic()
-    if source == "kaggle":
-        return _kaggle()
-    return _checked(_existing_folder(source), received=str(source))
+    if source not in ("synthetic", "kaggle"):
+        return _checked(_existing_folder(source), received=str(source))
+    from xraylib.data import cache
+
+    try:
+        return _synthetic() if source == "synthetic" else _kaggle()
+    except cache.CacheError as error:
+        raise DataSourceError(str(error)) from None
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -124,6 +94,10 @@ def _is_real(name: str) -> bool:
 
 def _is_image(name: str) -> bool:
     return _is_real(name) and name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _is_zip(name: str) -> bool:
+    return _is_real(name) and name.lower().endswith(".zip")
 
 
 # ------------------------------------------------------------------------------ a folder
@@ -262,17 +236,17 @@ def _incomplete(tree: Path) -> str:
     return ""
 
 
-# ------------------------------------------------------------------------------ "synthetic"
+# ------------------------------------------------------------------------------ a name
 
 
 def _synthetic() -> Path:
-    from xraylib.data import synthetic
+    from xraylib.data import cache, synthetic
 
     # The version is part of the name, so that a newer xraylib makes its own tree.
-    folder = cache_folder() / f"synthetic-{synthetic.MODEL_VERSION}"
+    folder = cache.cache_folder() / f"synthetic-{synthetic.MODEL_VERSION}"
     received = f'"synthetic" (if images were removed from {folder}, delete it and try again)'
     if not _trees(folder):  # without the lock first: a shared cache may be read-only
-        with _locked(folder.name):
+        with cache.data_set_locked(folder.name):
             if not _trees(folder):  # nobody else has meanwhile
                 try:
                     synthetic.make_tree(folder)
@@ -284,197 +258,12 @@ def _synthetic() -> Path:
     return _checked(folder, received=received)
 
 
-# ------------------------------------------------------------------------------ "kaggle"
-
-
 def _kaggle() -> Path:
-    by_hand = cache_folder() / "kaggle"
-    if not _trees(by_hand):
-        if not _archives(by_hand):
-            downloaded = _download(by_hand)
-            return _checked(downloaded, received=_kaggle_received(downloaded))
-        with _locked("kaggle"):
-            if not _trees(by_hand):  # nobody else has meanwhile
-                _unpack(by_hand)
-    return _checked(by_hand, received=_kaggle_received(by_hand))
+    from xraylib.data import kaggle
 
-
-def _kaggle_received(folder: Path) -> str:
-    return f'"kaggle" (if files were removed from {folder}, delete it and try again)'
-
-
-def _download(by_hand: Path) -> Path:
-    """Asks kagglehub for the data set. `by_hand` is the folder to name where that fails."""
-    cached = _in_kagglehub_cache()
-    # Two processes would let kagglehub download into the same file.
-    with contextlib.nullcontext() if cached else _locked("kaggle"):
-        try:
-            import kagglehub
-
-            if not cached and not _in_kagglehub_cache() and not _in_kaggle_notebook():
-                _knock()
-            return Path(kagglehub.dataset_download(KAGGLE_HANDLE))
-        except Exception as error:
-            # kagglehub lets pass whatever goes wrong below it: requests, json, zipfile, its own.
-            kind = type(error).__name__
-            # What requests adds to these three is its own inside, at length.
-            unreachable = kind in ("ConnectionError", "ConnectTimeout", "ReadTimeout")
-            reason = "no answer from Kaggle" if unreachable else f"{kind}: {_one_line(error)}"
-    with contextlib.suppress(OSError):
-        by_hand.mkdir(parents=True, exist_ok=True)  # so that the folder named below is there
-    page = f"https://www.kaggle.com/datasets/{KAGGLE_HANDLE.split('/versions')[0]}"
-    raise DataSourceError(
-        f'cannot get "kaggle" ({reason}): either run once while online '
-        f"python -c \"import kagglehub; kagglehub.dataset_download('{KAGGLE_HANDLE}')\" "
-        f"or put the zip from {page} into {by_hand}; "
-        "SOURCE=synthetic and SOURCE=<folder> work without it"
-    )
-
-
-def _in_kagglehub_cache() -> bool:
-    """Whether kagglehub has the pinned version on disk, and so needs no network.
-
-    Looked up in its layout on disk, which has outlived the functions that know it. A wrong no
-    costs one request.
-    """
-    named = os.environ.get("KAGGLEHUB_CACHE")
-    root = Path(named if named is not None else os.path.expanduser("~/.cache/kagglehub"))
-    folder = root / "datasets" / KAGGLE_HANDLE  # <owner>/<name>/versions/2
-    return folder.is_dir() and (folder.parents[1] / f"{folder.name}.complete").exists()
-
-
-def _in_kaggle_notebook() -> bool:
-    """Whether kagglehub will attach the data set instead of downloading it."""
-    return "KAGGLE_KERNEL_RUN_TYPE" in os.environ
-
-
-def _knock() -> None:
-    """Raises within seconds where Kaggle cannot be reached; any answer will do.
-
-    kagglehub sets no time limit on its own first request: behind a firewall that swallows it,
-    that request waits for ever.
-    """
-    import requests
-
-    requests.head("https://api.kaggle.com", timeout=(5, 15))
-
-
-def _is_zip(name: str) -> bool:
-    return _is_real(name) and name.lower().endswith(".zip")
-
-
-def _archives(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if _is_zip(path.name) and path.is_file())
-
-
-def _unpack(by_hand: Path) -> None:
-    """Unpacks the one zip in a folder to `chest_xray/` beside it: all of the tree or nothing."""
-    archive, *more = _archives(by_hand)
-    if more:
-        names = ", ".join(path.name for path in (archive, *more))
-        raise DataSourceError(f"{by_hand} holds {1 + len(more)} zips ({names}): leave only one")
-    # Hidden, so that nobody takes it for the tree. What a killed process has left is overwritten.
-    temporary = by_hand / ".unpacking"
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        with zipfile.ZipFile(archive) as opened:
-            members = _members(opened, archive=archive)
-            _extract(opened, members, temporary)
-        problem = _incomplete(temporary)
-        if problem:
-            raise DataSourceError(f"{problem} (in {archive}): put the whole data set there")
-        temporary.rename(by_hand / "chest_xray")
-    except OSError as error:
-        raise DataSourceError(
-            f"cannot unpack {archive} ({_one_line(error)}): check the space and the permissions "
-            "there, or set XRAYLIB_CACHE to another folder"
-        ) from None
-    except DataSourceError:
-        raise
-    except Exception as error:
-        # BadZipFile, zlib.error, EOFError; RuntimeError asks for a password.
-        raise DataSourceError(
-            f"{archive} is not a whole zip ({_one_line(error)}; "
-            f"{archive.stat().st_size:,} bytes): download it again"
-        ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _members(opened: zipfile.ZipFile, *, archive: Path) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """The images of the outermost tree in a zip: path below the tree -> member.
-
-    Raises:
-        DataSourceError: The zip has no tree, or a member that would land outside the folder.
-    """
-    members = {}
-    for member in opened.infolist():
-        # Some Windows programs write backslashes.
-        path = PurePosixPath(member.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in member.filename:
-            raise DataSourceError(
-                f"{archive} has a member that would leave its folder ({member.filename!r}): "
-                "do not trust it, download the data set again"
-            )
-        real = all(_is_real(part) for part in path.parts)
-        if real and _is_image(path.name) and not member.is_dir():
-            members[path] = member
-    splits_of: dict[PurePosixPath, set[str]] = {}
-    for path in members:
-        for parent in path.parents:
-            if parent.name in SPLITS:
-                splits_of.setdefault(parent.parent, set()).add(parent.name)
-    trees = [tree for tree, splits in splits_of.items() if {"train", "test"} <= splits]
-    if not trees:
-        raise DataSourceError(
-            f"{archive} has no train/ and test/ with images: put the data set's own zip there"
-        )
-    tree = min(trees, key=lambda path: (len(path.parts), path.as_posix()))
-    return {
-        path.relative_to(tree): member
-        for path, member in members.items()
-        if path.is_relative_to(tree) and path.relative_to(tree).parts[0] in SPLITS
-    }
-
-
-def _extract(
-    opened: zipfile.ZipFile, members: dict[PurePosixPath, zipfile.ZipInfo], folder: Path
-) -> None:
-    from xraylib import progress
-
-    folder.mkdir(parents=True)
-    needed, free = sum(m.file_size for m in members.values()), shutil.disk_usage(folder).free
-    if needed > free:
-        raise OSError(f"needs {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free")
-    for path, member in progress.bar(members.items(), total=len(members), description="unpacking"):
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with opened.open(member) as packed, target.open("wb") as file:
-            shutil.copyfileobj(packed, file)  # zipfile checks the checksum at the end
-
-
-# ------------------------------------------------------------------------------ both
-
-
-@contextlib.contextmanager
-def _locked(name: str) -> Iterator[None]:
-    """Holds a lock of that name in the cache folder, between processes and threads."""
-    import filelock
-
-    lock = filelock.FileLock(cache_folder() / f"{name}.lock")
-    try:
-        lock.acquire()
-    except (OSError, NotImplementedError) as error:
-        raise DataSourceError(
-            f"cannot lock {lock.lock_file} ({_one_line(error)}): "
-            "set the environment variable XRAYLIB_CACHE to a folder that can be written"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+    folder = kaggle.fetch()
+    received = f'"kaggle" (if files were removed from {folder}, delete it and try again)'
+    return _checked(folder, received=received)
 
 
 def _one_line(error: Exception) -> str:

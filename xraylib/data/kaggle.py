@@ -1,0 +1,195 @@
+"""The public data set, from what somebody put into the cache or from kagglehub -> its folder."""
+
+import contextlib
+import os
+import shutil
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from xraylib import progress
+from xraylib.data import cache, sources
+from xraylib.data.sources import SPLITS, DataSourceError
+
+# Pinned: every number of the series belongs to these files, and once cached kagglehub serves a
+# pinned version, and only a pinned one, without a network.
+HANDLE: Final = "paultimothymooney/chest-xray-pneumonia/versions/2"
+
+
+def fetch() -> Path:
+    """Finds the data set, unpacks it or downloads it.
+
+    A tree or a zip in `cache.cache_folder() / "kaggle"` comes first. A zip is unpacked beside
+    itself once, and stays. Without either, kagglehub is asked, which needs no account.
+
+    Returns:
+        The folder that was filled by hand or by kagglehub. That it holds a whole tree is for
+        `sources.locate` to check.
+
+    Raises:
+        DataSourceError: The zip cannot be used, or there is no data set and no way to get it.
+        cache.CacheError: There can be no cache folder, or no lock in it.
+    """
+    by_hand = cache.cache_folder() / "kaggle"
+    if not sources._trees(by_hand):
+        if not _archives(by_hand):
+            return _download(by_hand)
+        with cache.data_set_locked("kaggle"):
+            if not sources._trees(by_hand):  # nobody else has meanwhile
+                _unpack(by_hand)
+    return by_hand
+
+
+# ------------------------------------------------------------------------------ by kagglehub
+
+
+def _download(by_hand: Path) -> Path:
+    """Asks kagglehub for the data set. `by_hand` is the folder to name where that fails."""
+    cached = _in_kagglehub_cache()
+    # Two processes would let kagglehub download into the same file.
+    with contextlib.nullcontext() if cached else cache.data_set_locked("kaggle"):
+        try:
+            import kagglehub
+
+            if not cached and not _in_kagglehub_cache() and not _in_kaggle_notebook():
+                _knock()
+            return Path(kagglehub.dataset_download(HANDLE))
+        except Exception as error:
+            # kagglehub lets pass whatever goes wrong below it: requests, json, zipfile, its own.
+            kind = type(error).__name__
+            # What requests adds to these three is its own inside, at length.
+            unreachable = kind in ("ConnectionError", "ConnectTimeout", "ReadTimeout")
+            said = f"{kind}: {sources._one_line(error)}"
+            reason = "no answer from Kaggle" if unreachable else said
+    with contextlib.suppress(OSError):
+        by_hand.mkdir(parents=True, exist_ok=True)  # so that the folder named below is there
+    page = f"https://www.kaggle.com/datasets/{HANDLE.split('/versions')[0]}"
+    raise DataSourceError(
+        f'cannot get "kaggle" ({reason}): either run once while online '
+        f"python -c \"import kagglehub; kagglehub.dataset_download('{HANDLE}')\" "
+        f"or put the zip from {page} into {by_hand}; "
+        "SOURCE=synthetic and SOURCE=<folder> work without it"
+    )
+
+
+def _in_kagglehub_cache() -> bool:
+    """Whether kagglehub has the pinned version on disk, and so needs no network.
+
+    Looked up in its layout on disk, which has outlived the functions that know it. A wrong no
+    costs one request.
+    """
+    named = os.environ.get("KAGGLEHUB_CACHE")
+    root = Path(named if named is not None else os.path.expanduser("~/.cache/kagglehub"))
+    folder = root / "datasets" / HANDLE  # <owner>/<name>/versions/2
+    return folder.is_dir() and (folder.parents[1] / f"{folder.name}.complete").exists()
+
+
+def _in_kaggle_notebook() -> bool:
+    """Whether kagglehub will attach the data set instead of downloading it."""
+    return "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+
+
+def _knock() -> None:
+    """Raises within seconds where Kaggle cannot be reached; any answer will do.
+
+    kagglehub sets no time limit on its own first request: behind a firewall that swallows it,
+    that request waits for ever.
+    """
+    import requests
+
+    requests.head("https://api.kaggle.com", timeout=(5, 15))
+
+
+# ------------------------------------------------------------------------------ by hand
+
+
+def _archives(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path for path in folder.iterdir() if sources._is_zip(path.name) and path.is_file()
+    )
+
+
+def _unpack(by_hand: Path) -> None:
+    """Unpacks the one zip in a folder to `chest_xray/` beside it: all of the tree or nothing."""
+    archive, *more = _archives(by_hand)
+    if more:
+        names = ", ".join(path.name for path in (archive, *more))
+        raise DataSourceError(f"{by_hand} holds {1 + len(more)} zips ({names}): leave only one")
+    # Hidden, so that nobody takes it for the tree. What a killed process has left is overwritten.
+    temporary = by_hand / ".unpacking"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        with zipfile.ZipFile(archive) as opened:
+            members = _members(opened, archive=archive)
+            _extract(opened, members, temporary)
+        problem = sources._incomplete(temporary)
+        if problem:
+            raise DataSourceError(f"{problem} (in {archive}): put the whole data set there")
+        temporary.rename(by_hand / "chest_xray")
+    except OSError as error:
+        raise DataSourceError(
+            f"cannot unpack {archive} ({sources._one_line(error)}): check the space and the "
+            "permissions there, or set XRAYLIB_CACHE to another folder"
+        ) from None
+    except DataSourceError:
+        raise
+    except Exception as error:
+        # BadZipFile, zlib.error, EOFError; RuntimeError asks for a password.
+        raise DataSourceError(
+            f"{archive} is not a whole zip ({sources._one_line(error)}; "
+            f"{archive.stat().st_size:,} bytes): download it again"
+        ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _members(opened: zipfile.ZipFile, *, archive: Path) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """The images of the outermost tree in a zip: path below the tree -> member.
+
+    Raises:
+        DataSourceError: The zip has no tree, or a member that would land outside the folder.
+    """
+    members = {}
+    for member in opened.infolist():
+        # Some Windows programs write backslashes.
+        path = PurePosixPath(member.filename.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in member.filename:
+            raise DataSourceError(
+                f"{archive} has a member that would leave its folder ({member.filename!r}): "
+                "do not trust it, download the data set again"
+            )
+        real = all(sources._is_real(part) for part in path.parts)
+        if real and sources._is_image(path.name) and not member.is_dir():
+            members[path] = member
+    splits_of: dict[PurePosixPath, set[str]] = {}
+    for path in members:
+        for parent in path.parents:
+            if parent.name in SPLITS:
+                splits_of.setdefault(parent.parent, set()).add(parent.name)
+    trees = [tree for tree, splits in splits_of.items() if {"train", "test"} <= splits]
+    if not trees:
+        raise DataSourceError(
+            f"{archive} has no train/ and test/ with images: put the data set's own zip there"
+        )
+    tree = min(trees, key=lambda path: (len(path.parts), path.as_posix()))
+    return {
+        path.relative_to(tree): member
+        for path, member in members.items()
+        if path.is_relative_to(tree) and path.relative_to(tree).parts[0] in SPLITS
+    }
+
+
+def _extract(
+    opened: zipfile.ZipFile, members: dict[PurePosixPath, zipfile.ZipInfo], folder: Path
+) -> None:
+    folder.mkdir(parents=True)
+    needed, free = sum(m.file_size for m in members.values()), shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(f"needs {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free")
+    for path, member in progress.bar(members.items(), total=len(members), description="unpacking"):
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with opened.open(member) as packed, target.open("wb") as file:
+            shutil.copyfileobj(packed, file)  # zipfile checks the checksum at the end
