@@ -101,7 +101,15 @@ def saved_again(source, target):
     def plant(tree):
         image = Image.open(files(tree, source)[0])
         larger = image.resize((image.width + 9, image.height + 7))
-        larger.save(tree / target / name_of(Path(target).name, 9001), quality=80)
+        larger.save(tree / target / name_of(Path(target).name, 9002), quality=80)
+
+    return plant
+
+
+def both(*faults):
+    def plant(tree):
+        for fault in faults:
+            fault(tree)
 
     return plant
 
@@ -179,6 +187,14 @@ FAULTS = {
     "saved again across classes": (
         saved_again("test/NORMAL", "test/PNEUMONIA"),
         {"near copies across classes": "severe"},
+    ),
+    "copied across splits, and saved again within one": (
+        both(copy("train/NORMAL", "test/NORMAL"), saved_again("train/NORMAL", "train/NORMAL")),
+        {
+            "exact copies across splits": "severe",
+            "near copies within a split": "warning",
+            "near copies across splits": "severe",  # with the copy, not with its original
+        },
     ),
     "patient across splits": (patient_on_both_sides, {"patients across splits": "severe"}),
     "class of one image": (

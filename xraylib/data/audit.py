@@ -364,8 +364,11 @@ def _severity_of_copies(where: str, count: int, strangers: bool) -> Severity:
 
 def _near_copies(rows: pd.DataFrame) -> Iterator[_Finding]:
     flat = rows["spread"] < _FLAT
-    distinct = rows[~flat].drop_duplicates("sha256")
+    # One of each place: what looks like one of two exact copies looks like both.
+    distinct = rows[~flat].drop_duplicates(["sha256", "side", "label"])
     pairs = copies.near_copies(copies.hash_bits(distinct["phash"]))
+    contents = distinct["sha256"].to_numpy()
+    pairs = pairs[contents[pairs["first"]] != contents[pairs["second"]]]
     first, second = (distinct.iloc[pairs[side]].reset_index() for side in ("first", "second"))
     same_side, same_class = first["side"] == second["side"], first["label"] == second["label"]
     ignored = f" Not compared: {_some(int(flat.sum()), 'flat image')}." if flat.any() else ""
