@@ -26,10 +26,9 @@ check: $(READY)  ## check format, lint and types
 		echo "$$tool"; $(BIN)/$$tool || bad=1; done; \
 	test $$bad = 0 || echo "To fix: $(BIN)/ruff format . && $(BIN)/ruff check --fix ."; exit $$bad
 
-bench: $(READY)  ## measure the speed of loading, of training and of the search for near copies
-	$(BIN)/python benchmarks/loading.py
-	$(BIN)/python benchmarks/training.py
-	$(BIN)/python benchmarks/near_copies.py
+bench: $(READY)  ## measure the speed side by side with what else there is, into benchmarks/README.md
+	for name in loading augmentation training scoring growth near_copies table; do \
+		$(BIN)/python benchmarks/$$name.py || exit 1; done
 
 experiments: $(READY)  ## go on with the table of countermeasures on made radiographs: hours
 	$(BIN)/python experiments/countermeasures.py synthetic

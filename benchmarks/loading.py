@@ -4,88 +4,89 @@ Compares passes over the same JPEGs at 400 px. The first pass of `loading.decode
 cache, stands against `image_dataset_from_directory`; a later epoch, which reads from it, against
 that function again, with `.cache(file)`, and against a PyTorch DataLoader with Pillow where PyTorch
 is installed. Then it tells where the time of a first pass goes, and how much memory 50,000 images
-take. Prints tables of medians, ratios first, and writes `results/loading.json`.
+take. Writes `results/loading.json`.
 
 The files are those of `chest_xray_originals` in the folder that `XRAYLIB_REAL_DATA` names, else
 made ones.
 """
 
-import contextlib
 import hashlib
 import importlib.util
 import io
 import itertools
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
-from PIL import Image, features
+import side_by_side
+from PIL import Image
+from side_by_side import rounded
 
-from xraylib import progress, records
-from xraylib.data import index, loading, reading, resizing, synthetic
+from xraylib import progress
+from xraylib.data import index, loading, reading, resizing
 
 IMAGE_SIZE = 400
 BATCH_SIZE = 32
 REPEATS = 5
 MANY = 50_000
-RESULTS = Path(__file__).parent / "results" / "loading.json"
+FIRST_PASS = 2.5
+LATER_EPOCH = {
+    "image_dataset_from_directory": 50,
+    "the same with .cache(file)": 2,
+    "PyTorch DataLoader with Pillow": 50,
+}
+PROFILE = "where a first pass goes"
+# Of the steps of the profile, those that the notes speak of.
+KERAS_DECODER = "tf.io.decode_jpeg, Keras' decoder"
+ALL = "all of decode but writing"
+WHOLE = "libjpeg, whole"
+ENTROPY = "libjpeg, reduced to 1/8: entropy decoding, and little else"
 
 
-def main() -> None:
-    """Measures, prints and writes."""
-    with tempfile.TemporaryDirectory() as place:
-        tree, files = _tree(Path(place))
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures and writes."""
+    repeats = side_by_side.repeats(__doc__, arguments, default=REPEATS)
+    machine = side_by_side.machine()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        tree, files = side_by_side.radiographs(place)
         table = index.from_tree(tree)
         table = table[table["split"] == "train"].reset_index(drop=True)
-        told = {
-            "device": records.device(),
-            "versions": records.versions()
-            | {"pillow": Image.__version__, "libjpeg-turbo": features.version("libjpeg_turbo")},
-            "load average": [round(load, 1) for load in os.getloadavg()],
+        first = _first_pass(tree, table, place, repeats)
+        later, notes = _later_epoch(tree, table, place, repeats)
+        profile = _profile(list(table["path"]))
+        notes = [*_explained(first, profile), *notes]
+        tables = {PROFILE: profile}
+        if side_by_side.tells_memory():
+            tables[f"memory of {MANY:,} images"] = [_memory(place)]
+        else:
+            notes.append("Memory is not measured: this system has no /proc/self/status.")
+    report = {
+        "machine": machine,
+        "settings": {
             "files": f"{len(table)} {files}",
             "image size": IMAGE_SIZE,
-            "repeats": REPEATS,
-        }
-        for name, value in told.items():
-            print(f"{name}: {value}")
-        told["first pass"] = _first_pass(tree, table, Path(place))
-        told["later epoch"] = _later_epoch(tree, table, Path(place))
-        told["where a first pass goes"] = _profile(list(table["path"]))
-        told["memory"] = _memory(Path(place))
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-
-
-def _tree(place: Path) -> tuple[Path, str]:
-    data = os.environ.get("XRAYLIB_REAL_DATA")
-    if data:
-        return Path(data, "chest_xray_originals"), "originals"
-    made = synthetic.make_tree(place / "made", images=120, size=1500)
-    return made / "chest_xray", "made JPEGs of about 1500 px"
+            "images a batch": BATCH_SIZE,
+            "repeats": repeats,
+        },
+        "rows": first + later,
+        "notes": notes,
+        "tables": tables,
+    }
+    side_by_side.write("loading", report)
 
 
 # ------------------------------------------------------------------------------ contenders
 
 
 def _keras_dataset(tree: Path) -> Any:
-    return keras.utils.image_dataset_from_directory(
-        tree / "train",
-        color_mode="grayscale",
-        image_size=(IMAGE_SIZE, IMAGE_SIZE),
-        batch_size=BATCH_SIZE,
-        shuffle=False,
-        verbose=False,
-    )
+    return side_by_side.keras_dataset(tree / "train", image_size=IMAGE_SIZE, batch_size=BATCH_SIZE)
 
 
 def _go_through(batches: Any) -> None:
@@ -93,51 +94,55 @@ def _go_through(batches: Any) -> None:
         pass
 
 
-def _first_pass(tree: Path, table: pd.DataFrame, place: Path) -> list[dict[str, Any]]:
+def _first_pass(tree: Path, table: pd.DataFrame, place: Path, repeats: int) -> list[dict[str, Any]]:
     numbers = itertools.count()
 
     def decode(resize: resizing.Resize) -> None:
         os.environ["XRAYLIB_CACHE"] = f"{place}/cache-{next(numbers)}"
         loading.decode(table, image_size=IMAGE_SIZE, resize=resize)
 
-    return _compared(
-        "first pass",
+    theirs, ours = "image_dataset_from_directory", ("bilinear", "area")
+    times = side_by_side.in_turns(
         {
-            "image_dataset_from_directory": lambda: _go_through(_keras_dataset(tree)),
-            "decode": lambda: decode("bilinear"),
-            'decode, resize="area"': lambda: decode("area"),
+            theirs: lambda: _go_through(_keras_dataset(tree)),
+            "bilinear": lambda: decode("bilinear"),
+            "area": lambda: decode("area"),
         },
-        against=["image_dataset_from_directory"],
-        images=len(table),
+        repeats=repeats,
+        description="first pass",
     )
+    found = []
+    for resize in ours:
+        work = f'first pass, resize="{resize}"'
+        found += side_by_side.rows(
+            times, work=work, ours=resize, against=[theirs], images=len(table), target=FIRST_PASS
+        )
+    return found
 
 
-def _later_epoch(tree: Path, table: pd.DataFrame, place: Path) -> list[dict[str, Any]]:
+def _later_epoch(
+    tree: Path, table: pd.DataFrame, place: Path, repeats: int
+) -> tuple[list[dict[str, Any]], list[str]]:
     images = loading.decode(table, image_size=IMAGE_SIZE)
     batches = images.batches("train", batch_size=BATCH_SIZE, shuffle=True)
     cached = _keras_dataset(tree).cache(str(place / "by-keras"))
     _go_through(cached)  # writes the file
-
-    def epoch() -> None:
-        for number in range(len(batches)):
-            batches[number]
-        batches.on_epoch_end()
-
-    contenders = {
+    contenders: dict[str, Callable[[], None]] = {
+        "xraylib": lambda: side_by_side.epoch(batches),
         "image_dataset_from_directory": lambda: _go_through(_keras_dataset(tree)),
         "the same with .cache(file)": lambda: _go_through(cached),
     }
+    notes = []
     if importlib.util.find_spec("torch"):
         torch_batches = _torch_batches(list(table["path"]))
         contenders["PyTorch DataLoader with Pillow"] = lambda: _go_through(torch_batches)
     else:
-        print("\nno PyTorch DataLoader: torch is not installed")
-    return _compared(
-        "later epoch",
-        {**contenders, "batches": epoch},
-        against=list(contenders),
-        images=len(table),
+        notes.append("No PyTorch DataLoader: torch is not installed.")
+    times = side_by_side.in_turns(contenders, repeats=repeats, description="later epoch")
+    found = side_by_side.rows(
+        times, work="later epoch", ours="xraylib", images=len(table), target=LATER_EPOCH
     )
+    return found, notes
 
 
 def _torch_batches(paths: list[Path]) -> Any:
@@ -157,35 +162,7 @@ def _torch_batches(paths: list[Path]) -> Any:
     )
 
 
-# ------------------------------------------------------------------------------ comparison
-
-
-def _compared(
-    title: str, contenders: dict[str, Callable[[], None]], *, against: list[str], images: int
-) -> list[dict[str, Any]]:
-    """Medians of repeats in which the contenders take turns, so that all meet the same load."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    processor: dict[str, list[float]] = {name: [] for name in contenders}
-    turns = [name for _ in range(REPEATS) for name in contenders]
-    for name in progress.bar(turns, total=len(turns), description=title):
-        wall, cpu = time.perf_counter(), time.process_time()
-        contenders[name]()
-        seconds[name].append(time.perf_counter() - wall)
-        processor[name].append(time.process_time() - cpu)
-    median = {name: statistics.median(seconds[name]) for name in contenders}
-    rows = []
-    for name in contenders:
-        row: dict[str, Any] = {title: name}
-        for other in against:
-            row[f"times {other}"] = _rounded(median[other] / median[name])
-        row["images/s"] = _rounded(images / median[name])
-        row["slowest to fastest, images/s"] = (
-            f"{images / max(seconds[name]):,.0f} to {images / min(seconds[name]):,.0f}"
-        )
-        row["CPU ms/image"] = _rounded(1e3 * statistics.median(processor[name]) / images)
-        rows.append(row)
-    _show(rows)
-    return rows
+# ------------------------------------------------------------------------------ profile
 
 
 def _profile(paths: list[Path]) -> list[dict[str, Any]]:
@@ -209,21 +186,17 @@ def _profile(paths: list[Path]) -> list[dict[str, Any]]:
             resizing.square(each, image_size=IMAGE_SIZE, resize=resize, fit="stretch")
 
     steps: dict[str, Callable[[], object]] = {
-        "tf.io.decode_jpeg, Keras' decoder": lambda: [
-            tf.io.decode_jpeg(content, channels=1) for content in contents
-        ],
-        "all of decode but writing": lambda: [_square(path) for path in paths],
+        KERAS_DECODER: lambda: [tf.io.decode_jpeg(content, channels=1) for content in contents],
+        ALL: lambda: [_square(path) for path in paths],
         "reading the file": lambda: [path.read_bytes() for path in paths],
         "sha256 of the file": lambda: [hashlib.sha256(content) for content in contents],
-        "libjpeg, whole": lambda: [luma(content) for content in contents],
-        "libjpeg, reduced to 1/8: entropy decoding, and little else": lambda: [
-            luma(content, (1, 1)) for content in contents
-        ],
+        WHOLE: lambda: [luma(content) for content in contents],
+        ENTROPY: lambda: [luma(content, (1, 1)) for content in contents],
         "Pillow's picture to an array": lambda: [np.array(picture) for picture in pictures],
         "square, bilinear": lambda: squares("bilinear"),
         "square, area, of the whole": lambda: squares("area"),
     }
-    rows = []
+    found = []
     for name, step in progress.bar(steps.items(), total=len(steps), description="profile"):
         times = []
         for _ in range(3):
@@ -231,14 +204,9 @@ def _profile(paths: list[Path]) -> list[dict[str, Any]]:
             started = time.process_time()
             step()
             times.append(time.process_time() - started)
-        rows.append(
-            {
-                "step": name,
-                "CPU ms/image": _rounded(1e3 * statistics.median(times) / len(paths)),
-            }
-        )
-    _show(rows)
-    return rows
+        taken = rounded(1e3 * statistics.median(times) / len(paths))
+        found.append({"CPU ms/image": taken, "step": name})
+    return found
 
 
 def _square(path: Path) -> np.ndarray:
@@ -248,98 +216,67 @@ def _square(path: Path) -> np.ndarray:
     )
 
 
+def _explained(first: list[dict[str, Any]], profile: list[dict[str, Any]]) -> list[str]:
+    """What the profile leaves to be gained."""
+    taken = {row["step"]: row["CPU ms/image"] for row in profile}
+    reached = {row["work"]: row["times faster"] for row in first}
+    bilinear = next(work for work in reached if "bilinear" in work)
+    most = reached[bilinear] * taken[ALL] / taken[WHOLE]
+    return [
+        f"A first pass, bilinear: libjpeg alone takes {taken[WHOLE]} of {taken[ALL]} ms of the "
+        f"processor an image; Keras' decoder takes {taken[KERAS_DECODER]} ms. Were all but libjpeg "
+        f"free, it would be {rounded(most)} times as fast as Keras' instead of "
+        f"{reached[bilinear]}. Bilinear needs the whole picture, as Keras decodes it.",
+        f"A first pass, area: of a picture of {2 * loading._MARGIN * IMAGE_SIZE:,} px or more both "
+        f"ways it decodes a half or a quarter, and saves part of the "
+        f"{rounded(taken[WHOLE] - taken[ENTROPY])} ms that libjpeg takes beyond reading the file's "
+        f"code; that takes {taken[ENTROPY]} ms in any case.",
+    ]
+
+
 # ------------------------------------------------------------------------------ memory
 
 
 def _memory(place: Path) -> dict[str, Any]:
     """The memory of a process of its own that decodes many images and goes through an epoch."""
-    if not Path("/proc/self/status").exists():
-        print("\nno memory: this system has no /proc/self/status")
-        return {}
-    _make_many(place / "many")
-    done = subprocess.run(
-        [sys.executable, __file__, str(place / "many")],
-        env=os.environ | {"XRAYLIB_CACHE": str(place / "cache-many")},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        sys.exit(done.stderr)
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    _show([told])
-    return told
-
-
-def _make_many(folder: Path) -> None:
-    """Small grey JPEGs, no two alike: one picture, and a comment that tells the number."""
+    folder = place / "many"
     folder.mkdir()
     file = io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
-    Image.fromarray(noise).save(file, "JPEG")
-    start, rest = file.getvalue()[:2], file.getvalue()[2:]
+    Image.fromarray(side_by_side.noise(1, 64)[0, :, :, 0]).save(file, "JPEG")
     for number in progress.bar(range(MANY), total=MANY, description="making"):
-        comment = b"\xff\xfe\0\x0a" + b"%08d" % number
-        (folder / f"{number}.jpeg").write_bytes(start + comment + rest)
+        content = side_by_side.unlike(file.getvalue(), number)
+        (folder / f"{number}.jpeg").write_bytes(content)
+    os.environ["XRAYLIB_CACHE"] = str(place / "cache-many")
+    return side_by_side.alone(measure_memory, folder, MANY)
 
 
-def _measure_memory(folder: Path) -> None:
-    """The work of the process of its own: prints what it needs beyond the import, as JSON."""
-    imported = _megabytes("VmRSS")
+def measure_memory(folder: Path, many: int) -> dict[str, Any]:
+    """The work of the process of its own: what it needs beyond the import."""
+    side_by_side.forget_peak()
+    imported = side_by_side.resident("VmRSS")
     table = pd.DataFrame(
         {
-            "path": [folder / f"{number}.jpeg" for number in range(MANY)],
-            "label": np.arange(MANY) % 2,
+            "path": [folder / f"{number}.jpeg" for number in range(many)],
+            "label": np.arange(many) % 2,
             "split": "train",
         }
     )
-    listed = _megabytes("VmRSS")
+    listed = side_by_side.resident("VmRSS")
     started = time.perf_counter()
     images = loading.decode(table, image_size=128)
     decoded = time.perf_counter()
-    peak_of_decode = _megabytes("VmHWM")
-    batches = images.batches("train", batch_size=BATCH_SIZE, shuffle=True)
-    for number in range(len(batches)):
-        batches[number]
-    told = {
-        "MB above the import at the peak": round(_megabytes("VmHWM") - imported),
+    peak_of_decode = side_by_side.resident("VmHWM")
+    side_by_side.epoch(images.batches("train", batch_size=BATCH_SIZE, shuffle=True))
+    return {
+        "MB above the import at the peak": round(side_by_side.resident("VmHWM") - imported),
         "while decoding": round(peak_of_decode - imported),
         "of which the table of paths": round(listed - imported),
-        "the array": round(images.pixels.nbytes / 1e6),
-        "images": MANY,
+        "MB of the array": round(images.pixels.nbytes / 1e6),
+        "images": many,
         "decoding, s": round(decoded - started, 1),
         "an epoch, s": round(time.perf_counter() - decoded, 1),
     }
-    print(json.dumps(told))
-
-
-def _megabytes(name: str) -> float:
-    """`VmRSS`, the resident memory now, or `VmHWM`, the most of it so far."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(f"{name}:"))
-
-
-# ------------------------------------------------------------------------------ tables
-
-
-def _rounded(number: float) -> float:
-    return float(f"{number:.3g}")
-
-
-def _show(rows: Sequence[dict[str, Any]]) -> None:
-    """Prints a table in Markdown, numbers first."""
-    names = sorted(rows[0], key=lambda name: isinstance(rows[0][name], str))
-    print("\n| " + " | ".join(names) + " |")
-    print("|" + "---|" * len(names))
-    for row in rows:
-        cells = [
-            f"{row[name]:,}" if not isinstance(row[name], str) else row[name] for name in names
-        ]
-        print("| " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        _measure_memory(Path(sys.argv[1]))
-    else:
-        with contextlib.suppress(BrokenPipeError):
-            main()
+    main()

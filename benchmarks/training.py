@@ -1,88 +1,124 @@
 """Training VGG-19 against what a user would take instead, side by side in one run.
 
-Two kinds of work at 224 px: a training step, through what `training.fit` chooses on this machine,
-against Keras as it comes and, where it is installed, PyTorch; and ten epochs of a new head on a
-frozen base, through `frozen.fit`, against Keras' recipe with the base in the graph. Whatever is
-compared takes turns. Prints a table of medians, ratios first, and writes it with the machine, the
-versions and all single times to `results/training.json`.
+Two kinds of work: a training step at 224 px, through what `training.fit` chooses on this machine,
+against Keras as it comes, Keras with the kernels that xraylib asks for and, where it is installed,
+PyTorch; and ten epochs of a new head on a frozen base, through `frozen.fit`, against Keras'
+recipe with the base in the graph. All take the same batches of uint8 pixels and Adam with
+the same rate, clipped at the same norm. Writes `results/training.json`.
 """
 
-import argparse
 import contextlib
+import functools
 import io
-import json
 import os
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import side_by_side  # before keras, so that xraylib can ask for kernels
+
+# isort: split
 import keras
 import numpy as np
-import pandas as pd
 
-from xraylib import frozen, models, progress, records, training
+from xraylib import computation, frozen, models, progress
 from xraylib.data.loading import Batches
 
 IMAGE_SIZE = 224
 BATCH_SIZE = 8
-TRAIN, VALIDATION = 24, 8  # images under the head
+# Images under the head: few, so that an epoch of the base in the graph ends soon. What is paid
+# once weighs the more on the side of the features.
+TRAIN, VALIDATION = 40, 8
 EPOCHS = 10
-STEPS = 5
-OUT = Path(__file__).parent / "results" / "training.json"
+REPEATS = 3
+MOST_REPEATS_OF_HEADS = 2
+PLAIN, SAME = "Keras as it comes", "Keras with the kernels xraylib asks for"
+TORCH, TORCH_BFLOAT16 = "PyTorch, float32", "PyTorch, bfloat16, channels last"
+# Of a step: against Keras where the machine computes in bfloat16, and where it does not.
+NATIVE, OTHERWISE = 1.8, 1.0
+OF_HEADS = 8
+RATE_OF_STEPS, RATE_OF_HEADS = 1e-5, 1e-3
+MOST_GRADIENT = 1.0
 
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures and writes."""
+    repeats = side_by_side.repeats(__doc__, arguments, default=REPEATS)
+    machine = side_by_side.machine()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XRAYLIB_CACHE"] = f"{folder}/cache"
+        with side_by_side.as_it_comes() as call:
+            of_steps, notes = steps(call, repeats)
+            of_heads = heads(call, Path(folder), min(repeats, MOST_REPEATS_OF_HEADS))
+    native, reason = computation.native_bfloat16()
+    notes.append(f"bfloat16: {'computed by this machine' if native else reason}.")
+    report = {
+        "machine": machine,
+        "settings": {
+            "network": "VGG-19, random weights",
+            "image size": IMAGE_SIZE,
+            "images a batch": BATCH_SIZE,
+            "repeats of the steps": repeats,
+            "of the heads": min(repeats, MOST_REPEATS_OF_HEADS),
+        },
+        "rows": of_steps + of_heads,
+        "notes": notes,
+    }
+    side_by_side.write("training", report)
 
 
-def in_turns(works: dict[str, Callable[[], object]], *, repeats: int) -> dict[str, list[float]]:
-    """The seconds of each repeat of each work; what else the machine does meets all of them."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    total = repeats * len(works)
-    with progress.bar(total=total, description=", ".join(works)) as bar:
-        for _ in range(repeats):
-            for name, work in works.items():
-                times[name].append(seconds(work))
-                bar.update()
-    return times
-
-
-def noise(count: int) -> Batches:
+@functools.cache
+def noise(count: int, image_size: int) -> Batches:
     """Batches of random images, every other one of class 1."""
-    pixels = np.random.default_rng(0).integers(
-        0, 256, (count, IMAGE_SIZE, IMAGE_SIZE, 1), dtype=np.uint8
-    )
+    pixels = side_by_side.noise(count, image_size)
     return Batches(pixels, np.arange(count) % 2, np.arange(count), batch_size=BATCH_SIZE)
 
 
-def adam() -> keras.optimizers.Optimizer:
-    return keras.optimizers.Adam(1e-5, global_clipnorm=1.0)
+def adam(rate: float) -> keras.optimizers.Optimizer:
+    return keras.optimizers.Adam(rate, global_clipnorm=MOST_GRADIENT)
 
 
-def steps() -> tuple[dict[str, list[float]], dict[str, str]]:
+def steps(call: Callable[..., Any], repeats: int) -> tuple[list[dict[str, Any]], list[str]]:
     """A training step each way, and what else is to be told."""
-    batches = noise(BATCH_SIZE)
+    batches = noise(BATCH_SIZE, IMAGE_SIZE)
     pixels, labels = batches[0]
-    ours, as_it_comes = models.vgg19(IMAGE_SIZE), models.vgg19(IMAGE_SIZE)
+    ours = models.vgg19(IMAGE_SIZE)
     # Ten thousand epochs of one batch: long work, which a trial is for.
-    way, reason = training.choose_computation(ours, batches, epochs=10_000)
-    way.set_up(ours, optimizer=adam(), loss="binary_crossentropy")
-    as_it_comes.compile(adam(), "binary_crossentropy")
+    way, reason = computation.choose(ours, batches, epochs=10_000)
+    way.set_up(ours, optimizer=adam(RATE_OF_STEPS), loss="binary_crossentropy")
     works: dict[str, Callable[[], object]] = {
         "xraylib": lambda: ours.train_on_batch(pixels, labels),
-        "Keras as it comes, float32": lambda: as_it_comes.train_on_batch(pixels, labels),
+        PLAIN: lambda: call(keras_step),
+        SAME: keras_step,
     }
-    told = {"chosen": f"{way}: {reason}"}
-    torch_works, told["PyTorch"] = of_pytorch(pixels, labels)
-    works |= torch_works
+    of_torch, note = of_pytorch(pixels, labels)
+    works |= of_torch
     for work in progress.bar(works.values(), total=len(works), description="first steps"):
         work()  # compiles
-    return in_turns(works, repeats=STEPS), told
+    times = side_by_side.in_turns(works, repeats=repeats, description="steps")
+    work = f"a training step, {BATCH_SIZE} images"
+    native, _ = computation.native_bfloat16()
+    found = side_by_side.rows(
+        times,
+        work=work,
+        ours="xraylib",
+        target={PLAIN: NATIVE if native else OTHERWISE, TORCH: 1.0, TORCH_BFLOAT16: 1.0},
+        where=f"computed in {way}: {reason}",
+    )
+    return found, [note]
+
+
+def keras_step() -> None:
+    """A step in float32, in whichever process it is called."""
+    _network_of_keras().train_on_batch(*noise(BATCH_SIZE, IMAGE_SIZE)[0])
+
+
+@functools.cache
+def _network_of_keras() -> keras.Model:
+    network = models.vgg19(IMAGE_SIZE)
+    network.compile(adam(RATE_OF_STEPS), "binary_crossentropy")
+    return network
 
 
 def of_pytorch(
@@ -92,10 +128,8 @@ def of_pytorch(
     try:
         import torch
     except ImportError as error:
-        return {}, f"not measured: {error}"
+        return {}, f"PyTorch is not measured: {error}."
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    grey = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().to(device)
-    truth = torch.from_numpy(labels).to(device)
 
     def step_of(precision: str) -> Callable[[], object]:
         blocks: list[Any] = []
@@ -107,113 +141,97 @@ def of_pytorch(
             blocks.append(torch.nn.MaxPool2d(2))
         head = [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(maps, 1)]
         network = torch.nn.Sequential(*blocks, *head).to(device)
-        inputs = ((grey - 110) / 64).expand(-1, 3, -1, -1)
-        if precision == "bfloat16":
-            network = network.to(memory_format=torch.channels_last)
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-        optimizer = torch.optim.Adam(network.parameters(), 1e-5)
+        layout = torch.channels_last if precision == "bfloat16" else torch.contiguous_format
+        network = network.to(memory_format=layout)
+        # Keras' epsilon, too: its default is another.
+        optimizer = torch.optim.Adam(network.parameters(), RATE_OF_STEPS, eps=1e-7)
+        means = torch.tensor(models._IMAGENET_MEAN, device=device).reshape(1, 3, 1, 1)
 
         def step() -> None:
+            # From the pixels on, as the networks of Keras begin with them.
+            grey = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2)
+            inputs = (grey - means).contiguous(memory_format=layout)
+            truth = torch.from_numpy(labels).to(device)
             optimizer.zero_grad()
             with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
                 logits = network(inputs)
             loss = torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), truth)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(network.parameters(), MOST_GRADIENT)
             optimizer.step()
             loss.item()  # waits for the GPU
 
         return step
 
-    works = {
-        "PyTorch, bfloat16, channels last": step_of("bfloat16"),
-        "PyTorch, float32": step_of("float32"),
-    }
-    return works, torch.__version__
+    works = {TORCH: step_of("float32")}
+    note = f"PyTorch is {torch.__version__}"
+    native, _ = computation.native_bfloat16()
+    if native:
+        works[TORCH_BFLOAT16] = step_of("bfloat16")
+    else:
+        # One step would take minutes, and nobody would choose it.
+        note += "; not measured in bfloat16"
+    return works, f"{note}."
 
 
-def heads(folder: Path, *, repeats: int) -> dict[str, list[float]]:
-    """Ten epochs of a new head both ways, each from nothing, with all that is compiled."""
-    train, validation = noise(TRAIN), noise(VALIDATION)
-    network = models.vgg19(IMAGE_SIZE)
-    models.freeze(network)
+def heads(call: Callable[..., Any], folder: Path, repeats: int) -> list[dict[str, Any]]:
+    """Ten epochs of a new head both ways, each from nothing, with all that is built and compiled.
+
+    Both centre the pixels, clip the gradient and count AUC and accuracy. `frozen.fit` also weights
+    the classes and writes a checkpoint after every epoch.
+    """
+    train, validation = noise(TRAIN, IMAGE_SIZE), noise(VALIDATION, IMAGE_SIZE)
     runs = iter(range(repeats))
 
     def through_features() -> None:
         here = folder / str(next(runs))
         os.environ["XRAYLIB_CACHE"] = str(here / "cache")
+        network = models.vgg19(IMAGE_SIZE)
+        models.freeze(network)
         with contextlib.redirect_stdout(io.StringIO()):
             frozen.fit(
                 network,
                 train,
                 validation,
                 epochs=EPOCHS,
-                learning_rate=1e-3,
+                learning_rate=RATE_OF_HEADS,
                 folder=here,
                 patience=EPOCHS,
             )
 
-    def in_the_graph() -> None:
-        base = keras.applications.VGG19(
-            include_top=False, weights=None, input_shape=(IMAGE_SIZE, IMAGE_SIZE, 3)
-        )
-        base.trainable = False
-        inputs = keras.Input((IMAGE_SIZE, IMAGE_SIZE, 1))
-        x = base(keras.layers.Concatenate()([inputs] * 3), training=False)
-        x = keras.layers.GlobalAveragePooling2D()(x)
-        recipe = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(x))
-        recipe.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy", metrics=["AUC"])
-        recipe.fit(train, validation_data=validation, epochs=EPOCHS, verbose=0)
-
-    works = {"xraylib": through_features, "Keras, base in the graph": in_the_graph}
-    return in_turns(works, repeats=repeats)
-
-
-def rows(work: str, times: dict[str, list[float]]) -> list[dict[str, Any]]:
-    """How many times faster this library is than each other, and the times it follows from."""
-    ours = statistics.median(times["xraylib"])
-    return [
+    times = side_by_side.in_turns(
         {
-            "times faster": round(statistics.median(taken) / ours, 2),
-            "work": work,
-            "against": name,
-            "seconds": round(statistics.median(taken), 3),
-            "seconds of xraylib": round(ours, 3),
-            "all seconds": [round(one, 3) for one in taken],
-            "all seconds of xraylib": [round(one, 3) for one in times["xraylib"]],
-        }
-        for name, taken in times.items()
-        if name != "xraylib"
-    ]
+            "xraylib": through_features,
+            "Keras as it comes, base in the graph": lambda: call(keras_head),
+        },
+        repeats=repeats,
+        description="heads",
+    )
+    once, every = TRAIN + VALIDATION, EPOCHS * (TRAIN + VALIDATION)
+    return side_by_side.rows(
+        times,
+        work=f"{EPOCHS} epochs of a head, {TRAIN} + {VALIDATION} images",
+        ours="xraylib",
+        target=OF_HEADS,
+        where=f"{once} passes of the frozen layers instead of {every}",
+    )
 
 
-def main() -> None:
-    """Measures, prints the table and writes the file."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=3, help="of the ten epochs of a head")
-    repeats = parser.parse_args().repeats
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["XRAYLIB_CACHE"] = f"{folder}/cache"
-        of_steps, told = steps()
-        of_heads = heads(Path(folder), repeats=repeats)
-    found = rows(f"a training step, {BATCH_SIZE} images", of_steps)
-    found += rows(f"{EPOCHS} epochs of a head, {TRAIN} + {VALIDATION} images", of_heads)
-    native, reason = training._native_bfloat16()
-    report = {
-        "machine": records.device(),
-        "bfloat16": "native" if native else reason,
-        "load before": load,
-        "versions": records.versions(),
-        "network": f"VGG-19, {IMAGE_SIZE} px, random weights",
-        **told,
-        "rows": found,
-    }
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"{report['network']}; {report['machine']}; bfloat16: {report['bfloat16']}")
-    print(f"chosen: {told['chosen']}\nPyTorch: {told['PyTorch']}")
-    print(pd.DataFrame(found).iloc[:, :5].to_string(index=False))
+def keras_head() -> None:
+    """The recipe, in whichever process it is called."""
+    base = keras.applications.VGG19(
+        include_top=False, weights=None, input_shape=(IMAGE_SIZE, IMAGE_SIZE, 3)
+    )
+    base.trainable = False
+    inputs = keras.Input((IMAGE_SIZE, IMAGE_SIZE, 1))
+    x = keras.layers.Concatenate()([inputs] * 3)
+    x = keras.layers.Rescaling(1.0, [-mean for mean in models._IMAGENET_MEAN])(x)
+    x = keras.layers.GlobalAveragePooling2D()(base(x, training=False))
+    recipe = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(x))
+    metrics = [keras.metrics.AUC(), keras.metrics.BinaryAccuracy()]
+    recipe.compile(adam(RATE_OF_HEADS), "binary_crossentropy", metrics=metrics)
+    train, validation = noise(TRAIN, IMAGE_SIZE), noise(VALIDATION, IMAGE_SIZE)
+    recipe.fit(train, validation_data=validation, epochs=EPOCHS, verbose=0)
 
 
 if __name__ == "__main__":
