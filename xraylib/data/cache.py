@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import platformdirs
 
-from xraylib import progress
+from xraylib import errors, progress
 
 # A kind has a folder of that name. Nothing else in the cache folder is ever removed, for somebody
 # may have named their home.
@@ -66,7 +66,7 @@ def cache_folder() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError, ValueError) as error:
         raise CacheError(
-            f"cannot create the cache folder {folder} ({_one_line(error)}): "
+            f"cannot create the cache folder {folder} ({errors.one_line(error)}): "
             "set the environment variable XRAYLIB_CACHE to a folder that can be written"
         ) from None
     return folder
@@ -158,7 +158,7 @@ def data_set_locked(name: str) -> Iterator[None]:
         lock.acquire()
     except (OSError, NotImplementedError) as error:
         raise CacheError(
-            f"cannot lock {lock.lock_file} ({_one_line(error)}): "
+            f"cannot lock {lock.lock_file} ({errors.one_line(error)}): "
             "set the environment variable XRAYLIB_CACHE to a folder that can be written"
         ) from None
     try:
@@ -457,8 +457,4 @@ def _row(top: Path, folder: Path, what: str) -> dict[str, object]:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return _one_line(error)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+    return errors.one_line(error)

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from xraylib import progress
+from xraylib import errors, progress
 from xraylib.data import cache, sources
 from xraylib.data.sources import SPLITS, DataSourceError
 
@@ -59,7 +59,7 @@ def _download(by_hand: Path) -> Path:
             kind = type(error).__name__
             # What requests adds to these three is its own inside, at length.
             unreachable = kind in ("ConnectionError", "ConnectTimeout", "ReadTimeout")
-            said = f"{kind}: {sources._one_line(error)}"
+            said = f"{kind}: {errors.one_line(error)}"
             reason = "no answer from Kaggle" if unreachable else said
     with contextlib.suppress(OSError):
         by_hand.mkdir(parents=True, exist_ok=True)  # so that the folder named below is there
@@ -130,7 +130,7 @@ def _unpack(by_hand: Path) -> None:
         temporary.rename(by_hand / "chest_xray")
     except OSError as error:
         raise DataSourceError(
-            f"cannot unpack {archive} ({sources._one_line(error)}): check the space and the "
+            f"cannot unpack {archive} ({errors.one_line(error)}): check the space and the "
             "permissions there, or set XRAYLIB_CACHE to another folder"
         ) from None
     except DataSourceError:
@@ -138,7 +138,7 @@ def _unpack(by_hand: Path) -> None:
     except Exception as error:
         # BadZipFile, zlib.error, EOFError; RuntimeError asks for a password.
         raise DataSourceError(
-            f"{archive} is not a whole zip ({sources._one_line(error)}; "
+            f"{archive} is not a whole zip ({errors.one_line(error)}; "
             f"{archive.stat().st_size:,} bytes): download it again"
         ) from None
     finally:

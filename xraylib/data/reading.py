@@ -4,6 +4,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from xraylib import errors
+
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
@@ -61,7 +63,7 @@ def stored(path: Path | str) -> bytes:
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, UnreadableImage):
             raise
-        raise UnreadableImage(f"{path} cannot be read: {_one_line(error)}") from None
+        raise UnreadableImage(f"{path} cannot be read: {errors.one_line(error)}") from None
     if not content:
         raise UnreadableImage(f"{path} is empty (0 bytes): fetch it again or remove it")
     return content
@@ -152,8 +154,8 @@ def _decoded(
         raise  # this machine's state, not the file's
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImage(
-            f"{path} claims to be too large ({_one_line(error)}): at most {MOST_PIXELS:,} pixels "
-            "are read; check where the file comes from, or reduce it first"
+            f"{path} claims to be too large ({errors.one_line(error)}): at most "
+            f"{MOST_PIXELS:,} pixels are read; check where the file comes from, or reduce it first"
         ) from None
     except Image.UnidentifiedImageError:
         raise UnreadableImage(
@@ -162,7 +164,7 @@ def _decoded(
     except Exception as error:
         # Decoders raise nearly anything on damaged input (OSError, SyntaxError, struct.error,
         # zlib.error, ...), and to the caller they all mean the same.
-        reason = _one_line(error)
+        reason = errors.one_line(error)
         damage = "cut short" if "truncated" in reason else "damaged"
         raise UnreadableImage(
             f"{path} is {damage} ({reason}; {len(content):,} bytes on disk): "
@@ -246,7 +248,3 @@ def _looks_like(content: bytes) -> str:
         if "\ufffd" not in beginning[:-4]:
             return f"text that begins with {' '.join(beginning.split())[:40]!r}"
     return f"something else that begins with the bytes {content[:4].hex(' ')}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from xraylib import errors
+
 # The position is the label: 0 NORMAL, 1 PNEUMONIA.
 CLASSES: Final[tuple[str, str]] = ("NORMAL", "PNEUMONIA")
 SPLITS: Final[tuple[str, str, str]] = ("train", "val", "test")
@@ -107,7 +109,9 @@ def _existing_folder(source: str | Path) -> Path:
     try:
         folder = Path(os.path.abspath(Path(source).expanduser()))
     except (RuntimeError, ValueError) as error:
-        raise DataSourceError(f"{_one_line(error)}: {_ACCEPTED}. Received: {source!s}") from None
+        raise DataSourceError(
+            f"{errors.one_line(error)}: {_ACCEPTED}. Received: {source!s}"
+        ) from None
     if os.path.isfile(folder):
         advice = "unzip it and give the folder" if _is_zip(folder.name) else "give a folder"
         raise DataSourceError(f"{folder} is a file: {advice}. Received: {source!s}")
@@ -252,8 +256,8 @@ def _synthetic() -> Path:
                     synthetic.make_tree(folder)
                 except OSError as error:
                     raise DataSourceError(
-                        f"cannot make the synthetic images ({_one_line(error)}): delete {folder}, "
-                        "free some space there, or set XRAYLIB_CACHE to another folder"
+                        f"cannot make the synthetic images ({errors.one_line(error)}): delete "
+                        f"{folder}, free some space there, or set XRAYLIB_CACHE to another folder"
                     ) from None
     return _checked(folder, received=received)
 
@@ -264,7 +268,3 @@ def _kaggle() -> Path:
     folder = kaggle.fetch()
     received = f'"kaggle" (if files were removed from {folder}, delete it and try again)'
     return _checked(folder, received=received)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
