@@ -130,6 +130,7 @@ def choose(
         f"{sum(int(np.prod(weight.shape)) for weight in model.trainable_weights):,} trained",
         "step": f"{'scores' if epochs is None else 'trains on'} {count} of {len(pixels)} images",
         "ways": [str(way) for way in ways],
+        "kernels": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "by default"),
     }
     seconds = _remembered(about)
     if seconds is None:
