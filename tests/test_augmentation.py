@@ -36,6 +36,12 @@ def test_nothing_unless_asked_for(shape):
     np.testing.assert_array_equal(same, pixels)
 
 
+def test_whether_anything_is_asked_for():
+    assert not Augmentation()
+    assert Augmentation(scale=0.1)
+    assert Augmentation(flip=True)
+
+
 @pytest.mark.parametrize("shape", [(24, 24), (24, 24, 1), (16, 36, 1)])
 @pytest.mark.parametrize("preset", [GEOMETRIC, PHOTOMETRIC, ALL])
 def test_shape_and_dtype_stay(preset, shape):

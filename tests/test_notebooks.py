@@ -69,7 +69,9 @@ def test_is_stored_clean_and_short(path):
 def test_shares_its_parameters_with_the_others(path):
     names = batch.known_parameters(path)
     shared = batch.known_parameters(NOTEBOOKS[0])
-    extra = {"03": ["WEIGHTS"], "04": ["WEIGHTS"], "05": ["PREVALENCE", "OUTSIDE"]}
+    extra = {path.stem[:2]: ["RANDOM_SCALE"] for path in STEPS}
+    extra |= {number: ["RANDOM_SCALE", "WEIGHTS"] for number in ("03", "04")}
+    extra |= {"05": ["PREVALENCE", "OUTSIDE"]}
     assert names == shared + extra.get(path.stem[:2], [])
 
 

@@ -74,6 +74,10 @@ class Augmentation:
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False. Received: {getattr(self, name)!r}")
 
+    def __bool__(self) -> bool:
+        """Whether anything is asked for."""
+        return self != Augmentation()
+
     def apply(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Changes one image.
 
