@@ -309,6 +309,11 @@ def test_what_is_no_network_has_no_epochs(tmp_path, results):
     [
         ({"IMAGE_SIZE": 224, "SEED": 3}, "00_step, 224 px, seed 3"),
         ({"SEED": 3}, "00_step, seed 3"),
+        (
+            {"IMAGE_SIZE": 64, "RANDOM_SCALE": 0.35, "SEED": 3},
+            "00_step, 64 px, random scale 0.35, seed 3",
+        ),
+        ({"IMAGE_SIZE": 64, "RANDOM_SCALE": 0.0, "SEED": 3}, "00_step, 64 px, seed 3"),
     ],
 )
 def test_the_name_of_a_run(given, name):
@@ -533,6 +538,17 @@ def test_runs_that_differ_in_the_seed_are_one_step(tmp_path):
     }
     assert [len(runs) for runs in found.steps.values()] == [1, 1, 1, 2]
     assert found.left_out.empty
+
+
+def test_what_is_off_is_no_other_step(tmp_path):
+    plant_run(tmp_path / "before", seed=0, parameters={"IMAGE_SIZE": 64})
+    plant_run(tmp_path / "off", seed=1, parameters={"IMAGE_SIZE": 64, "RANDOM_SCALE": 0.0})
+    plant_run(tmp_path / "on", seed=1, parameters={"IMAGE_SIZE": 64, "RANDOM_SCALE": 0.35})
+    found = records.comparable(tmp_path).records
+    assert {name: len(runs) for name, runs in found.items()} == {
+        "01_basic_cnn, 64 px": 2,
+        "01_basic_cnn, 64 px, random scale 0.35": 1,
+    }
 
 
 def test_what_cannot_be_compared_is_left_out_by_name(tmp_path):

@@ -281,7 +281,12 @@ def _most_common(values: Iterable[str]) -> str | None:
 def _step_names(found: list[dict[str, Any]]) -> list[str]:
     """Of each record its step's name, the same for runs that differ in their seeds only."""
     asked = [
-        {key: value for key, value in record["parameters"].items() if key not in (*_PLACES, "SEED")}
+        # What is 0 or empty is off, and so as good as not yet a parameter when the run was made.
+        {
+            key: value
+            for key, value in record["parameters"].items()
+            if value and key not in (*_PLACES, "SEED")
+        }
         for record in found
     ]
     names = []
@@ -293,7 +298,7 @@ def _step_names(found: list[dict[str, Any]]) -> list[str]:
         ]
         told = [f"{own['IMAGE_SIZE']} px"] if "IMAGE_SIZE" in own else []
         told += [
-            f"{key.lower().replace('_', ' ')} {own[key]}"
+            f"{_words(key)} {own[key]}"
             for key in own
             if key != "IMAGE_SIZE"
             and any(
@@ -303,6 +308,10 @@ def _step_names(found: list[dict[str, Any]]) -> list[str]:
         ]
         names.append(", ".join([record["step"], *told]))
     return names
+
+
+def _words(parameter: str) -> str:
+    return parameter.lower().replace("_", " ")
 
 
 def table(runs: Path | str | Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -347,8 +356,10 @@ def table(runs: Path | str | Sequence[dict[str, Any]]) -> pd.DataFrame:
 def name(record: dict[str, Any]) -> str:
     """What a run is called in a figure, e.g. `"03_vgg19, 224 px, seed 0"`."""
     given = record["parameters"]
-    size = f", {given['IMAGE_SIZE']} px" if "IMAGE_SIZE" in given else ""
-    return f"{record['step']}{size}, seed {given.get('SEED')}"
+    told = [f"{given['IMAGE_SIZE']} px"] if "IMAGE_SIZE" in given else []
+    if given.get("RANDOM_SCALE"):
+        told.append(f"{_words('RANDOM_SCALE')} {given['RANDOM_SCALE']}")
+    return ", ".join([record["step"], *told, f"seed {given.get('SEED')}"])
 
 
 def predictions(record: dict[str, Any]) -> pd.DataFrame:
