@@ -64,7 +64,8 @@ def readme() -> None:
     for name in ("synthetic", "real"):
         found = pd.read_csv(RESULTS / "shortcuts" / f"{name}.csv")
         if name == "synthetic":  # all would be 48 rows
-            found = found[found["countermeasure"].isin(("none", "both random"))]
+            shown = ("none", "antialiased", "random scaling", "both random")
+            found = found[found["countermeasure"].isin(shown)]
             place = {trap: number for number, trap in enumerate(found["traps"].unique())}
             found = found.sort_values("traps", key=lambda traps: traps.map(place), kind="stable")
         tried = prose.countermeasures(found)
