@@ -48,14 +48,23 @@ def readme() -> None:
     from xraylib import comparison, prose, records
 
     kept = records.comparable(RESULTS)
-    lines = _markdown(prose.steps(comparison.together(kept.steps)))
-    runs = [record for of_step in kept.records.values() for record in of_step]
-    lines += ["", *sorted({prose.protocol(record) for record in runs})]
-    text = _filled(README.read_text(encoding="utf-8"), "results", "\n".join(lines))
-    compared = comparison.neighbours(kept.steps)
-    compared.to_csv(RESULTS / "comparison.csv", index=False, float_format="%.4g")
-    lines = _markdown(prose.neighbours(compared, ("AUC", "balanced accuracy")))
+    scaled = {name for name in kept.steps if ", random scale" in name}
+    # The first steps again, with that and without, have a table of their own.
+    again = scaled | {name for name in kept.steps if any(s.startswith(f"{name},") for s in scaled)}
+    text, tables = README.read_text(encoding="utf-8"), []
+    for mark, chosen in (("results", set(kept.steps) - again), ("again", again)):
+        steps = {name: runs for name, runs in kept.steps.items() if name in chosen}
+        tables.append(comparison.neighbours(steps))
+        lines = _markdown(prose.steps(comparison.together(steps)))
+        runs = [record for name in steps for record in kept.records[name]]
+        lines += ["", *sorted({prose.protocol(record) for record in runs})]
+        if mark == "again":
+            lines += ["", *_markdown(prose.neighbours(tables[-1], ("AUC", "balanced accuracy")))]
+        text = _filled(text, mark, "\n".join(lines))
+    lines = _markdown(prose.neighbours(tables[0], ("AUC", "balanced accuracy")))
     text = _filled(text, "comparison", "\n".join(lines))
+    compared = pd.concat(tables, ignore_index=True)
+    compared.to_csv(RESULTS / "comparison.csv", index=False, float_format="%.4g")
     effects = pd.read_csv(RESULTS / "shortcuts" / "cues.csv", keep_default_na=False)
     shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv")
     text = _filled(text, "cues", "\n".join(_markdown(prose.resting(shares, effects))))

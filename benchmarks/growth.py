@@ -141,12 +141,17 @@ def measure(
         shutil.rmtree(here)
     found = {name: statistics.median(taken) for name, taken in times.items()}
     if imported is not None:
-        found[LOADING] = side_by_side.resident("VmHWM") - imported
+        found[LOADING] = _above(imported)
     if train:
         found[STEP] = _step(image_size, repeats)
         if imported is not None:
-            found[TRAINING] = side_by_side.resident("VmHWM") - imported
+            found[TRAINING] = _above(imported)
     return {name: rounded(value) for name, value in found.items()}
+
+
+def _above(imported: float) -> float:
+    # The system counts pages roughly, and in a used process the peak may seem below the start.
+    return max(side_by_side.resident("VmHWM") - imported, 0.0)
 
 
 def _step(image_size: int, repeats: int) -> float:

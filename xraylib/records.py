@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import warnings
 from collections.abc import Iterable, Sequence
@@ -251,6 +252,8 @@ def comparable(folder: Path | str) -> Comparable:
             runs.setdefault(names[number], []).append(number)
     for numbers in runs.values():
         numbers.sort(key=lambda number: found[number].get("seed") or 0)
+    # Numbers by their size: 64 px before 224 px.
+    runs = dict(sorted(runs.items(), key=lambda item: _in_order(item[0])))
     if not runs:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise ValueError(f"no run in {folder} can be compared with another: {reasons}")
@@ -308,6 +311,12 @@ def _step_names(found: list[dict[str, Any]]) -> list[str]:
         ]
         names.append(", ".join([record["step"], *told]))
     return names
+
+
+def _in_order(name: str) -> list[tuple[str, float]]:
+    """What to sort names by: words and numbers in turn."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", name)
+    return list(zip(parts[::2], [*map(float, parts[1::2]), 0.0], strict=True))
 
 
 def _words(parameter: str) -> str:
