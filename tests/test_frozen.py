@@ -429,6 +429,8 @@ def test_views_need_augmentation():
     said = "views must be 1, or more where the batches augment. Received: views=2, augment=None"
     with pytest.raises(ValueError, match=said):
         frozen.features(network(), batches(), views=2)
+    with pytest.raises(ValueError, match="where the batches augment"):  # named, but nothing is on
+        frozen.features(network(), batches(augment=Augmentation()), views=2)
     with pytest.raises(ValueError, match="Received: views=0"):
         frozen.features(network(), changed(), views=0)
 

@@ -172,8 +172,9 @@ def _warn_of_slow_kernels() -> None:
     words = _processor()
     if not asked and not _gpus() and "avx2" in words and not words & by_default:
         warnings.warn(
-            "TensorFlow was loaded before xraylib, and computes at about half its speed on this "
-            "processor: import xraylib before keras and tensorflow, or set TF_ENABLE_ONEDNN_OPTS=1",
+            "TensorFlow was loaded before xraylib, and trains small networks at half the speed "
+            "that this processor allows: import xraylib before keras and tensorflow, or set "
+            "TF_ENABLE_ONEDNN_OPTS=1",
             stacklevel=4,
         )
 

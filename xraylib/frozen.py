@@ -203,7 +203,7 @@ def _set_up(
 
 def _computed(base: keras.Model, batches: loading.Batches, *, views: int) -> tuple[np.ndarray, str]:
     """The features, and the key that they are kept by."""
-    if views < 1 or (views > 1 and batches.augment is None):
+    if views < 1 or (views > 1 and not batches.augment):
         raise ValueError(
             "views must be 1, or more where the batches augment. "
             f"Received: views={views}, augment={batches.augment}"
