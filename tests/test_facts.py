@@ -216,3 +216,11 @@ def test_real_data(real_data):
     for column in ("width", "height", "bytes", "mode"):
         assert measured[column].tolist() == truth[column].tolist()
     assert measured["quantization"].tolist() == truth["luminance_quantization_sum"].tolist()
+
+
+def test_a_quality_of_bytes_at_hand_reads_no_file(tmp_path):
+    path = tmp_path / "saved.jpeg"
+    Image.new("L", (16, 16), 128).save(path, quality=60)
+    content = path.read_bytes()
+    path.unlink()
+    assert facts.jpeg_quality(path, content=content) == 60

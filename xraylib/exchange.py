@@ -99,10 +99,11 @@ def look(paths: Iterable[Path | str], *, images: int = 100, seed: int = 0) -> Lo
         [paths[each] for each in drawn], total=len(drawn), description="looking"
     ):
         try:
-            pixels = reading.grey(path)
+            content = reading.stored(path)
+            pixels = reading.grey(path, content=content)
         except reading.UnreadableImage:
             continue
-        qualities.append(facts.jpeg_quality(path))
+        qualities.append(facts.jpeg_quality(path, content=content))
         aspects.append(pixels.shape[1] / pixels.shape[0])
         greys.append(np.bincount(pixels.ravel(), minlength=256) / pixels.size)
         spectra.append(_spectrum(pixels))

@@ -99,11 +99,12 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index(drop=True).assign(**{name: columns[name] for name in columns})
 
 
-def jpeg_quality(path: Path | str) -> float:
+def jpeg_quality(path: Path | str, *, content: bytes | None = None) -> float:
     """The quality that a JPEG was saved at, estimated as in `measure`.
 
     Args:
         path: Of an image file.
+        content: Its bytes, from `reading.stored`, where they are at hand; None reads them.
 
     Returns:
         1 to 100; NaN for a PNG.
@@ -111,7 +112,8 @@ def jpeg_quality(path: Path | str) -> float:
     Raises:
         reading.UnreadableImage: The file is no image.
     """
-    return _quality(_quantization(reading.stored(path))[0])
+    stored = reading.stored(path) if content is None else content
+    return _quality(_quantization(stored)[0])
 
 
 def _measured(path: Path) -> dict[str, object]:
