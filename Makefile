@@ -13,7 +13,7 @@ help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 run: $(READY)  ## run the notebook series on quick settings, into runs/quick/report.html
-	$(BIN)/xraylib run --parameters notebooks/parameters/quick.yaml --out runs/quick
+	$(BIN)/xraylib run --parameters notebooks/parameters/quick.yaml --out runs/quick --jobs 2
 
 test: $(READY)  ## run the tests
 	$(BIN)/pytest -n 2 --dist loadfile

@@ -1,5 +1,12 @@
 """Notebooks in a batch: what runs, what is refused, what a failure leaves."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
@@ -38,6 +45,81 @@ def test_each_notebook_gets_what_it_knows_and_the_folder(tmp_path):
     assert done["status"].tolist() == ["done", "done"]
     ran = nbformat.read(done["output"][0], as_version=4)
     assert ran.cells[-1].outputs[0]["text"].strip() == str(tmp_path / "out")
+
+
+def test_side_by_side_the_first_meet_and_the_last_waits(tmp_path, capsys):
+    # Each of the two waits until the other one is there, too.
+    meet = """
+from pathlib import Path
+import time
+Path(RUN_DIR, "{mine}").touch()
+while not Path(RUN_DIR, "{other}").exists():
+    time.sleep(0.05)
+time.sleep({after})
+Path(RUN_DIR, "{mine} done").touch()
+"""
+    slow = notebook(tmp_path / "slow.ipynb", meet.format(mine="slow", other="quick", after=1))
+    quick = notebook(tmp_path / "quick.ipynb", meet.format(mine="quick", other="slow", after=0))
+    last = notebook(
+        tmp_path / "last.ipynb",
+        "import os; print(sorted(n for n in os.listdir(RUN_DIR) if 'done' in n))",
+    )
+    done = batch.run_notebooks(
+        [slow, quick, last], out=tmp_path / "out", jobs=2, timeout_seconds=120
+    )
+    assert done["notebook"].tolist() == ["slow", "quick", "last"]
+    assert done["status"].tolist() == ["done"] * 3
+    said = nbformat.read(done["output"][2], as_version=4).cells[-1].outputs[0]["text"]
+    assert said.strip() == "['quick done', 'slow done']"
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["quick", "slow", "last"]
+
+
+def test_side_by_side_a_failure_and_a_process_that_dies_are_told(tmp_path):
+    bad = notebook(tmp_path / "bad.ipynb", "1 / 0")
+    # The kernel's parent is the process that executes the notebook.
+    dead = notebook(
+        tmp_path / "dead.ipynb", "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
+    )
+    good = notebook(tmp_path / "good.ipynb", "print(A)")
+    done = batch.run_notebooks([bad, dead, good], out=tmp_path / "out", jobs=2)
+    assert done["status"].tolist() == ["failed", "failed", "done"]
+    assert "ZeroDivisionError: division by zero" in done["error"][0]
+    assert done["error"][1] == "its process ended with status -9"
+
+
+def test_ctrl_c_stops_what_runs_side_by_side(tmp_path):
+    wait = "import os, time; open(RUN_DIR + '/' + str(os.getpid()), 'w').close(); time.sleep(300)"
+    paths = [notebook(tmp_path / name, wait) for name in ("a.ipynb", "b.ipynb", "c.ipynb")]
+    out = tmp_path / "out"
+    command = Path(sys.executable).with_name("xraylib")
+    run = subprocess.Popen(
+        [command, "run", *paths, "--out", out, "--jobs", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    kernels: list[int] = []
+    deadline = time.monotonic() + 120
+    while len(kernels) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+        kernels = [int(name) for name in os.listdir(out) if name.isdigit()] if out.exists() else []
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 130
+    assert said.strip() == "stopped; what was finished is kept"
+    assert len(kernels) == 2
+    for kernel in kernels:
+        while Path(f"/proc/{kernel}").exists() and time.monotonic() < deadline + 30:
+            time.sleep(0.1)
+        assert not Path(f"/proc/{kernel}").exists()
+
+
+def test_no_jobs_at_all(tmp_path):
+    path = notebook(tmp_path / "one.ipynb")
+    with pytest.raises(ValueError, match=r"jobs must be at least 1\. Received: 0"):
+        batch.run_notebooks([path], out=tmp_path / "out", jobs=0)
 
 
 def test_an_unknown_parameter_is_refused_before_anything_runs(tmp_path):

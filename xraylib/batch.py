@@ -1,20 +1,40 @@
-"""Many notebooks through papermill, one after the other, with one set of parameters."""
+"""Many notebooks through papermill with one set of parameters, in turn or side by side."""
 
 import contextlib
+import itertools
+import multiprocessing
+import multiprocessing.connection
 import os
+import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
+from tqdm import tqdm
 
-from xraylib import parameters
+from xraylib import parameters, progress
 
 
 class NotebookError(ValueError):
     """A notebook or a file of parameters that cannot be run; the message says why."""
+
+
+class _Task(NamedTuple):
+    """One notebook to execute."""
+
+    path: Path
+    output: Path
+    passed: dict[str, Any]
+    label: str  # of its live line
+    timeout_seconds: int | None
+
+
+# A task that has ended, the seconds it took, and what went wrong in one line or "".
+_Ended = tuple[_Task, float, str]
 
 
 def read_parameters(path: Path | str) -> dict[str, Any]:
@@ -73,6 +93,7 @@ def run_notebooks(
     *,
     out: Path | str,
     given: Mapping[str, Any] | None = None,
+    jobs: int = 1,
     timeout_seconds: int | None = None,
 ) -> pd.DataFrame:
     """Executes notebooks in order; one that fails does not keep the others from running.
@@ -86,6 +107,9 @@ def run_notebooks(
         out: Folder for the executed notebooks; made if missing.
         given: Parameters. Each notebook gets those that it knows; a name that none of them knows
             is refused before anything runs.
+        jobs: How many run side by side, each in a process of its own; at least 1. With more than
+            one, the last notebook begins when all others have ended, for it may read what they
+            wrote. A script that asks for more than one needs an `if __name__ == "__main__":`.
         timeout_seconds: The most that one cell may take; None for ever.
 
     Returns:
@@ -95,7 +119,10 @@ def run_notebooks(
     Raises:
         NotebookError: A notebook is missing or cannot be read.
         parameters.ParameterError: A name in `given` exists in no notebook.
+        ValueError: `jobs` is below 1.
     """
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1. Received: {jobs}")
     paths = [Path(path) for path in notebooks]
     known = {path: known_parameters(path) for path in paths}
     given = dict(given or {})
@@ -107,41 +134,96 @@ def run_notebooks(
         raise NotebookError(f"cannot make the folder {out} ({error.strerror})") from None
     given = {"RUN_DIR": str(out)} | given
     width = max(len(path.stem) for path in paths)
-    rows = []
+    tasks = []
     for path in paths:
-        started = time.perf_counter()
         passed = {name: value for name, value in given.items() if name in known[path]}
-        failure = _execute(path, out / path.name, passed, width, timeout_seconds)
-        seconds = time.perf_counter() - started
+        label = f"{path.stem:{width}}"
+        tasks.append(_Task(path, out / path.name, passed, label, timeout_seconds))
+    apart = len(tasks) - 1 if jobs > 1 else 0
+    rows: list[tuple] = [()] * len(tasks)
+    for task, seconds, failure in itertools.chain(
+        _side_by_side(tasks[:apart], jobs), _in_turn(tasks[apart:])
+    ):
         status = "failed" if failure else "done"
-        print(f"{path.stem:{width}}  {status:6} {seconds:5.0f} s  {failure}".rstrip(), flush=True)
-        rows.append((path.stem, status, seconds, out / path.name, failure))
+        tqdm.write(f"{task.label}  {status:6} {seconds:5.0f} s  {failure}".rstrip())
+        sys.stdout.flush()
+        rows[tasks.index(task)] = (task.path.stem, status, seconds, task.output, failure)
     return pd.DataFrame(rows, columns=["notebook", "status", "seconds", "output", "error"])
 
 
-def _execute(
-    path: Path, output: Path, passed: dict[str, Any], width: int, timeout_seconds: int | None
-) -> str:
+def _in_turn(tasks: Sequence[_Task]) -> Iterator[_Ended]:
+    for task in tasks:
+        started = time.perf_counter()
+        failure = _execute(task, live=sys.stdout.isatty())
+        yield task, time.perf_counter() - started, failure
+
+
+def _side_by_side(tasks: Sequence[_Task], jobs: int) -> Iterator[_Ended]:
+    # Not forked: a copy of a process in which TensorFlow has threads may hang.
+    context = multiprocessing.get_context("spawn")
+    waiting = deque(tasks)
+    running: dict[Any, tuple[_Task, Any, float]] = {}  # by the end of its pipe
+    try:
+        with progress.bar(total=len(tasks), description="notebooks") as bar:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    task = waiting.popleft()
+                    ours, theirs = context.Pipe(duplex=False)
+                    process = context.Process(
+                        target=_execute_apart, args=(task, theirs), daemon=True
+                    )
+                    process.start()
+                    theirs.close()
+                    running[ours] = task, process, time.perf_counter()
+                bar.set_description(", ".join(task.path.stem for task, *_ in running.values()))
+                ready: list[Any] = multiprocessing.connection.wait(list(running), timeout=1)
+                for receiver in ready:
+                    task, process, started = running.pop(receiver)
+                    try:
+                        failure = receiver.recv()
+                    except EOFError:
+                        process.join()
+                        failure = f"its process ended with status {process.exitcode}"
+                    bar.update()
+                    yield task, time.perf_counter() - started, failure
+    finally:
+        for _, process, _ in running.values():
+            os.kill(process.pid, signal.SIGINT)  # it stops its kernel first
+        for _, process, _ in running.values():
+            process.join(timeout=10)
+            process.terminate()
+
+
+def _execute_apart(task: _Task, sender: multiprocessing.connection.Connection) -> None:
+    """What a process of its own does: executes a notebook and sends what went wrong."""
+    # Several share one GPU: each takes of its memory what it needs, and not all at once.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    with contextlib.suppress(KeyboardInterrupt):  # the process that waits for this one tells
+        sender.send(_execute(task, live=False))
+
+
+def _execute(task: _Task, *, live: bool) -> str:
     """Runs one notebook; "" or, in one line, what went wrong."""
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
     bar = {
-        "desc": f"{path.stem:{width}}",
+        "desc": task.label,
         "bar_format": "{desc}  cell {n_fmt}/{total_fmt}, {elapsed}",
         "leave": False,
         "file": sys.stdout,
-        "disable": not sys.stdout.isatty(),
+        "disable": not live,
     }
     try:
-        with _errors_to(output.parent / "kernels.log"):
+        with _errors_to(task.output.parent / "kernels.log"):
             papermill.execute_notebook(
-                str(path),
-                str(output),
-                parameters=passed,
+                str(task.path),
+                str(task.output),
+                parameters=task.passed,
                 kernel_name="python3",
                 progress_bar=bar,
-                execution_timeout=timeout_seconds,
+                execution_timeout=task.timeout_seconds,
                 # TensorFlow talks to the process' own error stream; it goes to the log instead.
                 extra_arguments=[
                     "--IPKernelApp.log_level=40",

@@ -50,6 +50,13 @@ def _parser() -> argparse.ArgumentParser:
         "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="one parameter"
     )
     run.add_argument("--out", type=Path, default=Path("runs"), help="default: %(default)s")
+    run.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="notebooks side by side; the last one waits for the others; default: %(default)s",
+    )
     run.set_defaults(command=_run)
 
     made = commands.add_parser("synthetic", help="make a tree of synthetic radiographs")
@@ -124,7 +131,7 @@ def _run(asked: argparse.Namespace) -> int:
         )
     given: dict[str, Any] = batch.read_parameters(asked.parameters) if asked.parameters else {}
     given |= {name: parameters.literal(value) for name, value in asked.p}
-    done = batch.run_notebooks(notebooks, out=asked.out, given=given)
+    done = batch.run_notebooks(notebooks, out=asked.out, given=given, jobs=asked.jobs)
     print()
     folder = Path(given.get("RUN_DIR", asked.out))
     _show(folder)
