@@ -14,7 +14,7 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 from xraylib import exchange, models, training
-from xraylib.data import index, loading, synthetic
+from xraylib.data import index, loading, sources, synthetic
 from xraylib.data.synthetic import TRAPS, make_tree, radiograph
 from xraylib.data.thorax import Grid
 
@@ -355,3 +355,34 @@ def test_compression_alone_is_not_read_and_not_named(trained):
     found = exchange.shares(scored, resamples=0).set_index("cue")["value"]
     assert abs(found["compression"]) < 0.02
     assert auc["test"] > 0.75  # what it learned is in the lungs, and holds
+
+
+def test_compression_is_named_where_there_is_nothing_else_to_learn(tmp_path):
+    """The control of the test above: that nothing is named there is not the exchange's fault."""
+    tree = synthetic.make_tree(tmp_path / "tree", images=400, size=48, seed=1, traps=())
+    chance = np.random.default_rng(0)
+    by_patient = {}
+    for file in pictures(tree):  # classes by lot, told by quality 95 and 5
+        label = by_patient.setdefault(patient(file), int(chance.integers(2)))
+        split = file.relative_to(tree / "chest_xray").parts[0]
+        saved = tmp_path / "saved" / split / sources.CLASSES[label] / file.name
+        saved.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(grey(file)).save(saved, quality=(95, 5)[label])
+    table = index.hold_out_validation(index.from_tree(tmp_path / "saved"), seed=1)
+    images = loading.decode(table, image_size=48)
+    model = models.basic_cnn(48, seed=1)
+    training.fit(
+        model,
+        images.batches("train", batch_size=16, shuffle=True, seed=1),
+        images.batches("validation", batch_size=16),
+        epochs=15,
+        learning_rate=1e-3,
+        folder=tmp_path / "checkpoint",
+    )
+    train, validation = (table[table["split"] == split] for split in ("train", "validation"))
+    scored = exchange.rescore(model, validation, exchange.looks(train), images=40)
+    found = exchange.shares(scored, resamples=0)
+    assert found["cue"].iloc[0] == "compression"
+    # Those of quality 95 go most of the way; what the others have lost does not come back.
+    assert found["class 0"].iloc[0] > 0.7
+    assert abs(found["class 1"].iloc[0]) < 0.05

@@ -7,6 +7,9 @@ of the way to the sick ones' scores by their shape alone says that a third of wh
 tells apart is shape. So cues can be compared, and with no difference in the files there is no
 share.
 
+What a coarse JPEG has lost does not come back, so that the class with the coarser files stays where
+it is, and compression can have a share of a half at most.
+
 Grey values and sharpness are partly the lungs' own: consolidation is white. Only what no lung has a
 part in, shape and compression, is a shortcut for certain.
 """
