@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from xraylib import evaluation
-from xraylib.data import audit, facts, index
+from xraylib.data import audit, facts, index, shortcuts
 
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")
 PLACES = {("train", "NORMAL"): 24, ("train", "PNEUMONIA"): 24} | {
@@ -51,9 +50,9 @@ def no_models(monkeypatch):
     """Leaves out the two baselines, most of an audit's time, where they cannot tell anything."""
 
     def refuse(*_, **__):
-        raise audit.TooFewPatientsError("left out")
+        raise shortcuts.TooFewPatientsError("left out")
 
-    monkeypatch.setattr(audit, "baseline", refuse)
+    monkeypatch.setattr(shortcuts, "baseline", refuse)
 
 
 def files(tree, place):
@@ -144,7 +143,6 @@ def change(places, make, **save):
     return plant
 
 
-EVERYWHERE = [f"{split}/{name}" for split, name in PLACES]
 SICK = ["train/PNEUMONIA", "test/PNEUMONIA"]
 
 
@@ -342,30 +340,6 @@ def test_few_names_of_no_scheme_are_a_note(tree):
     assert found["examples"] == ["train/NORMAL/scan.jpeg"]
 
 
-@pytest.mark.usefixtures("no_models")
-def test_what_is_turned_round_in_test_falls_below_a_half(tree):
-    change(["train/PNEUMONIA", "test/NORMAL"], same, quality=40)(tree)
-    found = checks(tree).loc["shortcut: compression"]
-    assert found["severity"] == "severe"
-    assert "AUC 1.00 (0.92 to 1.00) in train, and 0.00 (0.00 to 0.17) in test" in found["meaning"]
-    assert "train NORMAL 85, PNEUMONIA 40; test NORMAL 40, PNEUMONIA 85" in found["meaning"]
-
-
-@pytest.mark.usefixtures("no_models")
-def test_without_jpegs_compression_does_not_apply(tree):
-    change(EVERYWHERE, same, format="PNG")(tree)
-    found = checks(tree)
-    for check in ("shortcut: compression", "shift: compression"):
-        assert found.loc[check, ["severity", "count"]].tolist() == ["note", 0]
-        assert found["meaning"][check] == "Does not apply: there are no JPEGs."
-
-
-@pytest.mark.usefixtures("no_models")
-def test_pngs_of_one_class_are_a_matter_of_compression(tree):
-    change(SICK, same, format="PNG")(tree)
-    assert checks(tree)["severity"]["shortcut: compression"] == "severe"
-
-
 def test_a_folder_without_splits_and_with_other_names(tree):
     (tree / "train/NORMAL").rename(tree / "train/well")
     (tree / "train/PNEUMONIA").rename(tree / "train/ill")
@@ -396,116 +370,6 @@ def test_not_one_readable_image(tmp_path):
         (tmp_path / name).write_bytes(b"nothing")
     found = checks(tmp_path)
     assert set(loud(found)) == {"unreadable files", "images per class"}
-
-
-# ------------------------------------------------------------------ the AUC of one number
-
-
-def test_interval_of_an_auc_is_near_the_bootstrap_of_many_patients():
-    rng = np.random.default_rng(0)
-    labels = np.repeat([0, 1], 150)
-    scores = rng.beta(2 + labels, 2)
-    auc = audit._auc(pd.Series(scores), pd.Series(labels == 1), pd.Series(range(300)))
-    expected = evaluation.metrics(labels, scores).loc[0, ["value", "low", "high"]]
-    assert list(auc) == pytest.approx(expected.tolist(), abs=0.015)
-
-
-def test_a_patient_counts_once():
-    values = pd.Series([5.0, 6, 7, 8, 9, 9, 9, 9, 1, 2, 3, 4, 10, 0])
-    patients = pd.Series(list("abcdeeee") + list("fghijj"))
-    positive = pd.Series([True] * 8 + [False] * 6)
-    # 5, 6, 7, 8, 9 against 1, 2, 3, 4 and 5 of 10 and 0: 24 of 25 right and one tie.
-    assert audit._auc(values, positive, patients).value == 24.5 / 25
-
-
-def test_patients_without_a_value_do_not_count():
-    values = pd.Series([5.0, 6, 7, 8, np.nan, 1, 2, 3, 4, 0])
-    groups = pd.Series([True] * 5 + [False] * 5)
-    assert audit._auc(values, groups, pd.Series(range(10))) is None
-
-
-# ------------------------------------------------------------------ baselines
-
-
-def made(patients=20, *, test=True):
-    """Two images a patient and side; `tell` tells the classes, `noise` does not."""
-    rng = np.random.default_rng(0)
-    rows = [
-        (f"{split}/{label}/{patient}-{image}", label, split, f"{split}-{label}-{patient}")
-        for split in ("train", "test")[: 1 + test]
-        for label in (0, 1)
-        for patient in range(patients)
-        for image in range(2)
-    ]
-    table = pd.DataFrame(rows, columns=["path", "label", "split", "patient"])
-    return table.assign(
-        problem="", tell=table["label"] + rng.random(len(table)) / 2, noise=rng.random(len(table))
-    )
-
-
-def test_a_baseline_can_be_summed_up():
-    measured = made()
-    found = audit.baseline(measured, ["tell"])
-    assert tuple(found) == ("path", "patient", "split", "label", "score")
-    assert found["split"].tolist() == ["validation"] * 80 + ["test"] * 80
-    pd.testing.assert_series_equal(found["path"], measured["path"])
-    summary = evaluation.summary(found, resamples=0)
-    assert (summary.loc[summary["metric"] == "AUC", "value"] == 1).all()
-
-
-def test_a_baseline_on_noise_tells_nothing():
-    found = audit.baseline(made(100), ["noise"])
-    summary = evaluation.summary(found, resamples=0)
-    assert summary.loc[summary["metric"] == "AUC", "value"].between(0.4, 0.6).all()
-
-
-def test_a_baseline_never_learns_from_the_patient_that_it_scores():
-    # Only the patient's own number is there to learn from: known, it tells the label.
-    measured = made(50, test=False)
-    measured["noise"] = pd.factorize(measured["patient"])[0] * 7919 % 1009
-    found = audit.baseline(measured, ["noise"])
-    assert audit._auc(found["score"], found["label"] == 1, found["patient"]).value < 0.65
-
-
-def test_the_seed_of_a_baseline_decides():
-    measured = made()
-    first = audit.baseline(measured, ["noise"], seed=1)
-    assert first.equals(audit.baseline(measured, ["noise"], seed=1))
-    assert not first.equals(audit.baseline(measured, ["noise"], seed=2))
-
-
-def test_a_baseline_leaves_out_what_cannot_be_read():
-    measured = made()
-    measured.loc[[0, 100], "problem"] = "is empty"
-    assert set(measured["path"]) - set(audit.baseline(measured, ["tell"])["path"]) == {
-        measured["path"][0],
-        measured["path"][100],
-    }
-
-
-def test_a_baseline_without_test_has_validation_only():
-    assert set(audit.baseline(made(test=False), ["tell"])["split"]) == {"validation"}
-
-
-def test_a_baseline_bears_missing_numbers():
-    measured = made().assign(none=np.nan)
-    measured.loc[::3, "tell"] = np.nan
-    assert audit.baseline(measured, ["tell", "none"])["score"].between(0, 1).all()
-
-
-def test_a_baseline_without_any_number():
-    with pytest.raises(ValueError, match="no values in none: give a column with some"):
-        audit.baseline(made().assign(none=np.nan), ["none"])
-
-
-def test_a_baseline_of_too_few_patients():
-    with pytest.raises(ValueError, match=r"NORMAL has 4 patients outside test, .* need 5: give"):
-        audit.baseline(made(4), ["tell"])
-
-
-def test_a_baseline_of_no_such_column():
-    with pytest.raises(ValueError, match="no column nose: give a table as facts"):
-        audit.baseline(made(), ["tell", "nose"])
 
 
 # ------------------------------------------------------------------ the real data
@@ -543,21 +407,3 @@ def test_where_no_name_tells_a_patient_nothing_is_said_of_them(tmp_path, no_mode
     found = checks(tmp_path).loc["patients across splits"]
     assert found["severity"] == "note"
     assert found["meaning"] == "Cannot be told: no file name tells a patient."
-
-
-def test_one_jpeg_among_pngs_does_not_stop_the_trees():
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame(
-        {
-            "path": [Path(f"{number}.png") for number in range(60)],
-            "patient": [str(number) for number in range(60)],
-            "split": "train",
-            "label": np.arange(60) % 2,
-            "problem": "",
-            "quality": [75.0] + [np.nan] * 59,
-            "bytes": np.arange(60) % 2 * 100 + rng.normal(0, 1, 60),
-        }
-    )
-    found = audit.baseline(table, ["quality", "bytes"])
-    assert len(found) == 60
-    assert found[found["label"] == 1]["score"].min() > found[found["label"] == 0]["score"].max()

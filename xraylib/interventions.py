@@ -2,8 +2,8 @@
 
 The same radiograph is changed in one respect that says nothing of the lungs, such as the quality it
 is saved at or the shape it is stretched to, and scored again by the same network. What moves the
-score is a cue that the network leans on. A correlation in the files (`data.audit`) shows what could
-be read; only this shows what is.
+score is a cue that the network leans on. A correlation in the files (`data.shortcuts`) shows what
+could be read; only this shows what is.
 
 To be run on validation. On test it is a diagnosis, for when nothing is to be chosen any more.
 """

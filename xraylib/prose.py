@@ -287,7 +287,7 @@ def found_in_baseline(summary: pd.DataFrame) -> str:
     """What a model that never saw a picture reached, as a sentence in Markdown.
 
     Args:
-        summary: As `evaluation.summary` returns it, of `audit.baseline`'s predictions.
+        summary: As `evaluation.summary` returns it, of `shortcuts.baseline`'s predictions.
 
     Returns:
         Two sentences.

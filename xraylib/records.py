@@ -99,7 +99,7 @@ class Run:
         """Writes everything, the record last, and removes the checkpoint.
 
         Args:
-            model: The trained network; None for what is no network, such as `audit.baseline`.
+            model: The trained network; None for what is no network, such as `shortcuts.baseline`.
             history: As `training.fit` returns it; None for what has no epochs.
             predictions: One row an image of validation and test, with `PREDICTION_COLUMNS`; other
                 columns are left out. The paths are stored from the data's folder on.
