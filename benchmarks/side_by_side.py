@@ -210,13 +210,8 @@ def epoch(batches: Batches) -> None:
 
 def machine() -> dict[str, Any]:
     """What the numbers depend on; to be asked before anything is measured."""
-    import tensorflow as tf
-
     more = {"pillow": Image.__version__, "libjpeg-turbo": features.version("libjpeg_turbo")}
-    gpus = [
-        tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-        for gpu in tf.config.list_physical_devices("GPU")
-    ]
+    gpus = _gpus()
     told: dict[str, Any] = {
         # Of a processor, its cores are told as well.
         "device": f"{', '.join(gpus)}, {os.cpu_count()} cores" if gpus else records.device(),
@@ -225,6 +220,23 @@ def machine() -> dict[str, Any]:
     if hasattr(os, "getloadavg"):
         told["load average before"] = [round(load, 1) for load in os.getloadavg()]
     return told
+
+
+def _gpus() -> list[str]:
+    """What the GPUs that Keras computes on are sold as; none where the backend does not tell."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return [
+            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+            for gpu in tf.config.list_physical_devices("GPU")
+        ]
+    if backend == "jax":
+        import jax
+
+        return [device.device_kind for device in jax.devices() if device.platform == "gpu"]
+    return []
 
 
 def write(name: str, report: dict[str, Any]) -> Path:

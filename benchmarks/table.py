@@ -13,6 +13,7 @@ BENCHMARKS: Final = {
     "loading": "files to batches",
     "augmentation": "random changes of the images",
     "training": "training steps and heads",
+    "utilization": "share of the arithmetic peak that training reaches",
     "scoring": "files to scores",
     "growth": "more images, larger images",
     "near_copies": "search for near copies",

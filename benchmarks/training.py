@@ -92,7 +92,7 @@ def steps(call: Callable[..., Any], repeats: int) -> tuple[list[dict[str, Any]],
         PLAIN: lambda: call(keras_step),
         SAME: keras_step,
     }
-    of_torch, note = of_pytorch(pixels, labels)
+    of_torch, note = of_pytorch(batches)
     works |= of_torch
     for work in progress.bar(works.values(), total=len(works), description="first steps"):
         work()  # compiles
@@ -121,37 +121,34 @@ def _network_of_keras() -> keras.Model:
     return network
 
 
-def of_pytorch(
-    pixels: np.ndarray, labels: np.ndarray
-) -> tuple[dict[str, Callable[[], object]], str]:
-    """The same step in PyTorch, and its version, or why there is none."""
+def of_pytorch(batches: Batches) -> tuple[dict[str, Callable[[], object]], str]:
+    """The same steps in PyTorch, one a batch, and its version, or why there is none."""
     try:
         import torch
     except ImportError as error:
         return {}, f"PyTorch is not measured: {error}."
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    on_gpu = torch.cuda.is_available()
+    device = "cuda" if on_gpu else "cpu"
+    # Keras' compiler tries kernels on a GPU, too.
+    torch.backends.cudnn.benchmark = True
 
-    def step_of(precision: str) -> Callable[[], object]:
-        blocks: list[Any] = []
-        maps = 3
-        for convolutions, more in ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)):
-            for _ in range(convolutions):
-                blocks += [torch.nn.Conv2d(maps, more, 3, padding=1), torch.nn.ReLU(inplace=True)]
-                maps = more
-            blocks.append(torch.nn.MaxPool2d(2))
-        head = [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(maps, 1)]
-        network = torch.nn.Sequential(*blocks, *head).to(device)
+    def uploaded(array: np.ndarray) -> Any:
+        given = torch.from_numpy(array)
+        # From other memory, it would wait for the step before.
+        return given.pin_memory().to(device, non_blocking=True) if on_gpu else given
+
+    def steps_of(precision: str) -> Callable[[], object]:
         layout = torch.channels_last if precision == "bfloat16" else torch.contiguous_format
-        network = network.to(memory_format=layout)
+        network = network_of_pytorch().to(device).to(memory_format=layout)
         # Keras' epsilon, too: its default is another.
         optimizer = torch.optim.Adam(network.parameters(), RATE_OF_STEPS, eps=1e-7)
         means = torch.tensor(models._IMAGENET_MEAN, device=device).reshape(1, 3, 1, 1)
 
-        def step() -> None:
+        def step(pixels: np.ndarray, labels: np.ndarray) -> Any:
             # From the pixels on, as the networks of Keras begin with them.
-            grey = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2)
+            grey = uploaded(pixels).permute(0, 3, 1, 2)
             inputs = (grey - means).contiguous(memory_format=layout)
-            truth = torch.from_numpy(labels).to(device)
+            truth = uploaded(labels)
             optimizer.zero_grad()
             with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
                 logits = network(inputs)
@@ -159,19 +156,41 @@ def of_pytorch(
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), MOST_GRADIENT)
             optimizer.step()
+            return loss
+
+        def steps() -> None:
+            for number in range(len(batches)):
+                loss = step(*batches[number])
             loss.item()  # waits for the GPU
 
-        return step
+        return steps
 
-    works = {TORCH: step_of("float32")}
-    note = f"PyTorch is {torch.__version__}"
+    works = {TORCH: steps_of("float32")}
+    note = f"PyTorch is {torch.__version__}, without torch.compile"
+    if on_gpu:
+        note += f" on {torch.cuda.get_device_name()}"
     native, _ = computation.native_bfloat16()
     if native:
-        works[TORCH_BFLOAT16] = step_of("bfloat16")
+        works[TORCH_BFLOAT16] = steps_of("bfloat16")
     else:
         # One step would take minutes, and nobody would choose it.
         note += "; not measured in bfloat16"
     return works, f"{note}."
+
+
+def network_of_pytorch() -> Any:
+    """VGG-19 for centred pixels, (batch, 3, size, size) of any size, up to the logit."""
+    import torch
+
+    blocks: list[Any] = []
+    maps = 3
+    for convolutions, more in ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)):
+        for _ in range(convolutions):
+            blocks += [torch.nn.Conv2d(maps, more, 3, padding=1), torch.nn.ReLU(inplace=True)]
+            maps = more
+        blocks.append(torch.nn.MaxPool2d(2))
+    head = [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(maps, 1)]
+    return torch.nn.Sequential(*blocks, *head)
 
 
 def heads(call: Callable[..., Any], folder: Path, repeats: int) -> list[dict[str, Any]]:

@@ -3,9 +3,11 @@
 import importlib
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -14,7 +16,15 @@ from PIL import Image
 from xraylib.data import index, reading
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-MEASURING = ("loading", "training", "scoring", "augmentation", "growth", "near_copies")
+MEASURING = (
+    "loading",
+    "training",
+    "utilization",
+    "scoring",
+    "augmentation",
+    "growth",
+    "near_copies",
+)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +144,7 @@ def test_a_missing_file_of_results_is_left_out_and_said(side_by_side, table, tmp
     page = table.page(tmp_path)
     assert (
         "Left out, for there are no results: "
-        "augmentation, training, scoring, growth, near_copies." in page
+        "augmentation, training, utilization, scoring, growth, near_copies." in page
     )
     assert "## Files to batches" in page and "## Files to scores" not in page
 
@@ -266,3 +276,127 @@ def test_scores_are_counted(benchmarks):
         scoring._check([0.5], 2)
     with pytest.raises(RuntimeError, match="no numbers"):
         scoring._check([0.5, np.nan], 2)
+
+
+# ------------------------------------------------------------------ utilization
+
+
+def tiny_network(image_size):
+    inputs = keras.Input((image_size, image_size, 1), dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Conv2D(4, 3, name="block1_conv1")(x)
+    x = keras.layers.Flatten()(x)
+    return keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(x))
+
+
+def test_operations_of_a_training_step(benchmarks):
+    # 3 x 3 x 1 x 4 multiplications at 2 x 2 places, then one for each of the 16 numbers.
+    assert benchmarks("utilization").training_operations(tiny_network(4)) == 6 * (36 * 4 + 16)
+
+
+def test_operations_of_pytorch_are_those_of_its_vgg19(benchmarks):
+    pytest.importorskip("torch")
+    utilization = benchmarks("utilization")
+    ours = utilization.training_operations(utilization.models.vgg19(32))
+    assert utilization.training_operations_of_pytorch(32) == ours
+
+
+def test_share_of_the_peak(benchmarks):
+    # 6 operations an image of 50 images a second, where 400 a second are the peak.
+    found = benchmarks("utilization").share(
+        "PyTorch, bfloat16, channels last", 224, 50.0, operations=6e12, peak=4e14
+    )
+    assert found == {
+        "% of the peak": 75.0,
+        "who": "PyTorch",
+        "precision": "bfloat16, channels last",
+        "side, px": 224,
+        "images/s": 50.0,
+        "s/epoch": 89.4,  # 4470 / 50
+        "TFLOP/image": 6.0,
+        "TFLOP/s": 300.0,
+        "peak, TFLOP/s": 400.0,
+    }
+
+
+def test_the_aim_is_half_of_the_peak(benchmarks):
+    used = [
+        {"who": who, "% of the peak": percent, "side, px": side}
+        for who, percent, side in (
+            ("xraylib", 50.0, 64),
+            ("PyTorch", 60.0, 64),
+            ("xraylib", 9.5, 8),
+        )
+    ]
+    assert benchmarks("utilization").aim(used) == (
+        "The aim on a GPU is 50 % of the measured peak: 50 % at 64 px, met; 9.5 % at 8 px, not met."
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_many_products_are_neither_endless_nor_nothing(benchmarks, precision):
+    utilization = benchmarks("utilization")
+    work = utilization.ON_A_PROCESSOR._replace(side=256, products=10)
+    (multiply,) = utilization.products(work, precision, with_torch=False).values()
+    assert 1e-3 < abs(multiply()) < 1e2
+
+
+@pytest.mark.parametrize("gpus", [[], ["gpu:0"]])
+def test_utilization_tells_of_each_size_and_of_the_aim_on_a_gpu(
+    benchmarks, side_by_side, tmp_path, monkeypatch, gpus
+):
+    utilization = benchmarks("utilization")
+    monkeypatch.setenv("XRAYLIB_CACHE", str(tmp_path))
+    monkeypatch.setattr(utilization, "IMAGE_SIZES", (4, 8))
+    monkeypatch.setattr(utilization.models, "vgg19", tiny_network)
+    monkeypatch.setattr(utilization.training, "of_pytorch", lambda batches: ({}, "No PyTorch."))
+    monkeypatch.setattr(utilization.computation, "_gpus", lambda: gpus)
+    tiny = utilization.Work(batch_size=2, steps=3, side=8, products=2, repeats=2)
+    monkeypatch.setattr(utilization, "ON_A_GPU" if gpus else "ON_A_PROCESSOR", tiny)
+    utilization.main([])
+    stored = json.loads((side_by_side.RESULTS / "utilization.json").read_text())
+    ((title, used),) = stored["tables"].items()
+    assert "4,470 images" in title
+    assert [(row["who"], row["side, px"]) for row in used] == [("xraylib", 4), ("xraylib", 8)]
+    for row in used:
+        # Of numbers with three digits each.
+        expected = 100 * row["TFLOP/s"] / row["peak, TFLOP/s"]
+        assert row["% of the peak"] == pytest.approx(expected, rel=0.02)
+    assert stored["settings"]["steps a repeat"] == 3
+    assert "No PyTorch." in stored["notes"]
+    assert any("aim" in note for note in stored["notes"]) == bool(gpus)
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+from types import SimpleNamespace
+
+class RefuseTensorFlow:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "tensorflow":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+# Not sys.modules["tensorflow"] = None: Keras takes the mere key for TensorFlow at work.
+sys.meta_path.insert(0, RefuseTensorFlow())
+
+import side_by_side, utilization, jax
+
+print(side_by_side.machine()["device"])
+jax.devices = lambda *_: [SimpleNamespace(platform="gpu", id=0, device_kind="A card")]
+print(side_by_side.machine()["device"])
+"""
+
+
+def test_the_machine_is_told_on_jax_without_tensorflow():
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW],
+        cwd=FOLDER,
+        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    processor, card = ran.stdout.splitlines()
+    assert processor.endswith(f"{os.cpu_count()} cores")
+    assert card == f"A card, {os.cpu_count()} cores"
