@@ -49,10 +49,12 @@ def readme() -> None:
 
     kept = records.comparable(RESULTS)
     scaled = {name for name in kept.steps if ", random scale" in name}
-    # The first steps again, with that and without, have a table of their own.
+    # What was trained again, with that and without, has a table of its own.
     again = scaled | {name for name in kept.steps if any(s.startswith(f"{name},") for s in scaled)}
+    # VGG-19's longest training stands in both.
+    progression = set(kept.steps) - again | {"03_vgg19, 64 px"}
     text, tables = README.read_text(encoding="utf-8"), []
-    for mark, chosen in (("results", set(kept.steps) - again), ("again", again)):
+    for mark, chosen in (("results", progression), ("again", again)):
         steps = {name: runs for name, runs in kept.steps.items() if name in chosen}
         tables.append(comparison.neighbours(steps))
         lines = _markdown(prose.steps(comparison.together(steps)))
@@ -66,7 +68,7 @@ def readme() -> None:
     compared = pd.concat(tables, ignore_index=True)
     compared.to_csv(RESULTS / "comparison.csv", index=False, float_format="%.4g")
     effects = pd.read_csv(RESULTS / "shortcuts" / "cues.csv", keep_default_na=False)
-    shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv")
+    shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv").sort_values("run", kind="stable")
     text = _filled(text, "cues", "\n".join(_markdown(prose.resting(shares, effects))))
     protocols = prose.protocols(pd.read_csv(RESULTS / "protocols.csv"))
     text = _filled(text, "protocols", "\n".join(_markdown(protocols)))
