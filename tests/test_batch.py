@@ -145,6 +145,12 @@ def test_a_missing_notebook_and_one_that_is_none(tmp_path):
         batch.run_notebooks([text], out=tmp_path)
 
 
+def test_two_notebooks_of_one_name(tmp_path):
+    path = notebook(tmp_path / "one.ipynb")
+    with pytest.raises(batch.NotebookError, match=r"two notebooks are called one\.ipynb"):
+        batch.run_notebooks([path, path], out=tmp_path / "out")
+
+
 def test_an_output_folder_that_is_a_file(tmp_path):
     path = notebook(tmp_path / "one.ipynb")
     (tmp_path / "file").touch()

@@ -117,13 +117,19 @@ def run_notebooks(
         seconds, output (path), error (one line, or `""`).
 
     Raises:
-        NotebookError: A notebook is missing or cannot be read.
+        NotebookError: A notebook is missing or cannot be read, or two have the same name.
         parameters.ParameterError: A name in `given` exists in no notebook.
         ValueError: `jobs` is below 1.
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1. Received: {jobs}")
     paths = [Path(path) for path in notebooks]
+    for number, path in enumerate(paths):
+        if path.name in {other.name for other in paths[:number]}:
+            raise NotebookError(
+                f"two notebooks are called {path.name}, and the second would be written over the "
+                f"first in {out}: run them into different folders"
+            )
     known = {path: known_parameters(path) for path in paths}
     given = dict(given or {})
     parameters.refuse_unknown(given, dict.fromkeys(n for names in known.values() for n in names))
@@ -140,15 +146,16 @@ def run_notebooks(
         label = f"{path.stem:{width}}"
         tasks.append(_Task(path, out / path.name, passed, label, timeout_seconds))
     apart = len(tasks) - 1 if jobs > 1 else 0
-    rows: list[tuple] = [()] * len(tasks)
+    rows = {}
     for task, seconds, failure in itertools.chain(
         _side_by_side(tasks[:apart], jobs), _in_turn(tasks[apart:])
     ):
         status = "failed" if failure else "done"
         tqdm.write(f"{task.label}  {status:6} {seconds:5.0f} s  {failure}".rstrip())
         sys.stdout.flush()
-        rows[tasks.index(task)] = (task.path.stem, status, seconds, task.output, failure)
-    return pd.DataFrame(rows, columns=["notebook", "status", "seconds", "output", "error"])
+        rows[task.path] = (task.path.stem, status, seconds, task.output, failure)
+    in_order = [rows[path] for path in paths]
+    return pd.DataFrame(in_order, columns=["notebook", "status", "seconds", "output", "error"])
 
 
 def _in_turn(tasks: Sequence[_Task]) -> Iterator[_Ended]:
