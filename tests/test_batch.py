@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -72,48 +73,104 @@ Path(RUN_DIR, "{mine} done").touch()
     said = nbformat.read(done["output"][2], as_version=4).cells[-1].outputs[0]["text"]
     assert said.strip() == "['quick done', 'slow done']"
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["quick", "slow", "last"]
+    assert [line.split()[0] for line in lines][2] == "last"
 
 
 def test_side_by_side_a_failure_and_a_process_that_dies_are_told(tmp_path):
     bad = notebook(tmp_path / "bad.ipynb", "1 / 0")
-    # The kernel's parent is the process that executes the notebook.
+    # The kernel's parent is the process that executes the notebook, and no longer this one.
     dead = notebook(
-        tmp_path / "dead.ipynb", "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
+        tmp_path / "dead.ipynb",
+        f"import os; assert os.getppid() != {os.getpid()}; os.kill(os.getppid(), 9)",
     )
     good = notebook(tmp_path / "good.ipynb", "print(A)")
     done = batch.run_notebooks([bad, dead, good], out=tmp_path / "out", jobs=2)
     assert done["status"].tolist() == ["failed", "failed", "done"]
     assert "ZeroDivisionError: division by zero" in done["error"][0]
-    assert done["error"][1] == "its process ended with status -9"
+    assert done["error"][1] == "its process was ended by SIGKILL, perhaps for want of memory"
 
 
-def test_ctrl_c_stops_what_runs_side_by_side(tmp_path):
-    wait = "import os, time; open(RUN_DIR + '/' + str(os.getpid()), 'w').close(); time.sleep(300)"
-    paths = [notebook(tmp_path / name, wait) for name in ("a.ipynb", "b.ipynb", "c.ipynb")]
-    out = tmp_path / "out"
-    command = Path(sys.executable).with_name("xraylib")
-    run = subprocess.Popen(
-        [command, "run", *paths, "--out", out, "--jobs", "2"],
+def test_side_by_side_in_a_script_without_a_guard(tmp_path):
+    paths = [str(notebook(tmp_path / name)) for name in ("a.ipynb", "b.ipynb")]
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from xraylib import batch\n"
+        f"done = batch.run_notebooks({paths}, out={str(tmp_path / 'out')!r}, jobs=2)\n"
+        "print(done['error'][0])"
+    )
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert 'call run_notebooks under if __name__ == "__main__":' in ran.stdout
+
+
+def started(paths, out):
+    """The command line at work on notebooks, two at a time."""
+    return subprocess.Popen(
+        [Path(sys.executable).with_name("xraylib"), "run", *paths, "--out", out, "--jobs", "2"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    kernels: list[int] = []
+
+
+def kernels_of(run, out):
+    """The process numbers of two kernels, once both are there."""
     deadline = time.monotonic() + 120
-    while len(kernels) < 2 and time.monotonic() < deadline:
+    while run.poll() is None and time.monotonic() < deadline:
+        found = [int(name) for name in os.listdir(out) if name.isdigit()] if out.exists() else []
+        if len(found) == 2:
+            return found
         time.sleep(0.1)
-        kernels = [int(name) for name in os.listdir(out) if name.isdigit()] if out.exists() else []
-    os.killpg(run.pid, signal.SIGINT)  # as a terminal does
+    raise AssertionError("the kernels did not start")
+
+
+def gone(process, within=60):
+    """Whether a process ends in so many seconds; one that nobody asks for its status has ended."""
+    try:
+        asked = psutil.Process(process)
+        deadline = time.monotonic() + within
+        while asked.is_running() and asked.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+    except psutil.NoSuchProcess:
+        pass
+    return True
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_goes_on_when_what_runs_side_by_side_is_stopped(tmp_path, ended_by):
+    wait = "import os, time; open(RUN_DIR + '/' + str(os.getpid()), 'w').close(); time.sleep(300)"
+    paths = [notebook(tmp_path / name, wait) for name in ("a.ipynb", "b.ipynb", "c.ipynb")]
+    out = tmp_path / "out"
+    run = started(paths, out)
+    kernels = kernels_of(run, out)
+    executing = [psutil.Process(kernel).ppid() for kernel in kernels]
+    if ended_by == signal.SIGINT:
+        os.killpg(run.pid, ended_by)  # as a terminal does
+    else:
+        run.send_signal(ended_by)
+    said = run.communicate(timeout=60)[1]
+    if ended_by == signal.SIGINT:
+        assert run.returncode == 130
+        assert said.strip() == "stopped; what was finished is kept"
+    else:
+        assert run.returncode == -ended_by
+    assert all(gone(process) for process in kernels + executing)
+
+
+def test_ctrl_c_while_processes_start(tmp_path):
+    paths = [notebook(tmp_path / name, "1") for name in ("a.ipynb", "b.ipynb", "c.ipynb")]
+    out = tmp_path / "out"
+    run = started(paths, out)
+    while run.poll() is None and not any(
+        "spawn_main" in " ".join(child.cmdline()) for child in psutil.Process(run.pid).children()
+    ):
+        time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGINT)
     said = run.communicate(timeout=60)[1]
     assert run.returncode == 130
     assert said.strip() == "stopped; what was finished is kept"
-    assert len(kernels) == 2
-    for kernel in kernels:
-        while Path(f"/proc/{kernel}").exists() and time.monotonic() < deadline + 30:
-            time.sleep(0.1)
-        assert not Path(f"/proc/{kernel}").exists()
 
 
 def test_no_jobs_at_all(tmp_path):

@@ -7,9 +7,11 @@ import multiprocessing.connection
 import os
 import signal
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +31,7 @@ class _Task(NamedTuple):
     path: Path
     output: Path
     passed: dict[str, Any]
-    label: str  # of its live line
+    label: str  # of its lines on standard output
     timeout_seconds: int | None
 
 
@@ -96,11 +98,11 @@ def run_notebooks(
     jobs: int = 1,
     timeout_seconds: int | None = None,
 ) -> pd.DataFrame:
-    """Executes notebooks in order; one that fails does not keep the others from running.
+    """Executes notebooks, in turn or side by side; one that fails does not stop the others.
 
     Executed copies go to `out`, which is also their `RUN_DIR` unless `given` names another. What
-    the kernels write to their standard error goes to `kernels.log` there. One live line a notebook
-    on standard output tells how it goes.
+    the kernels write to their standard error goes to `kernels.log` there. On standard output each
+    notebook has a line when it has ended, and in a terminal a live one, or all have a bar together.
 
     Args:
         notebooks: Paths of the notebooks.
@@ -109,7 +111,8 @@ def run_notebooks(
             is refused before anything runs.
         jobs: How many run side by side, each in a process of its own; at least 1. With more than
             one, the last notebook begins when all others have ended, for it may read what they
-            wrote. A script that asks for more than one needs an `if __name__ == "__main__":`.
+            wrote; the order in which the others end is theirs. A script that asks for more than
+            one needs an `if __name__ == "__main__":`.
         timeout_seconds: The most that one cell may take; None for ever.
 
     Returns:
@@ -147,13 +150,12 @@ def run_notebooks(
         tasks.append(_Task(path, out / path.name, passed, label, timeout_seconds))
     apart = len(tasks) - 1 if jobs > 1 else 0
     rows = {}
-    for task, seconds, failure in itertools.chain(
-        _side_by_side(tasks[:apart], jobs), _in_turn(tasks[apart:])
-    ):
-        status = "failed" if failure else "done"
-        tqdm.write(f"{task.label}  {status:6} {seconds:5.0f} s  {failure}".rstrip())
-        sys.stdout.flush()
-        rows[task.path] = (task.path.stem, status, seconds, task.output, failure)
+    with contextlib.closing(_side_by_side(tasks[:apart], jobs)) as first:
+        for task, seconds, failure in itertools.chain(first, _in_turn(tasks[apart:])):
+            status = "failed" if failure else "done"
+            tqdm.write(f"{task.label}  {status:6} {seconds:5.0f} s  {failure}".rstrip())
+            sys.stdout.flush()
+            rows[task.path] = (task.path.stem, status, seconds, task.output, failure)
     in_order = [rows[path] for path in paths]
     return pd.DataFrame(in_order, columns=["notebook", "status", "seconds", "output", "error"])
 
@@ -165,49 +167,88 @@ def _in_turn(tasks: Sequence[_Task]) -> Iterator[_Ended]:
         yield task, time.perf_counter() - started, failure
 
 
-def _side_by_side(tasks: Sequence[_Task], jobs: int) -> Iterator[_Ended]:
+def _side_by_side(tasks: Sequence[_Task], jobs: int) -> Generator[_Ended, None, None]:
     # Not forked: a copy of a process in which TensorFlow has threads may hang.
     context = multiprocessing.get_context("spawn")
     waiting = deque(tasks)
-    running: dict[Any, tuple[_Task, Any, float]] = {}  # by the end of its pipe
+    running: dict[Any, tuple[_Task, Any, float]] = {}  # by this end of its pipe
     try:
         with progress.bar(total=len(tasks), description="notebooks") as bar:
             while waiting or running:
                 while waiting and len(running) < jobs:
                     task = waiting.popleft()
-                    ours, theirs = context.Pipe(duplex=False)
+                    ours, theirs = context.Pipe()
                     process = context.Process(
                         target=_execute_apart, args=(task, theirs), daemon=True
                     )
-                    process.start()
+                    with _interrupts_held():
+                        process.start()
                     theirs.close()
                     running[ours] = task, process, time.perf_counter()
                 bar.set_description(", ".join(task.path.stem for task, *_ in running.values()))
                 ready: list[Any] = multiprocessing.connection.wait(list(running), timeout=1)
-                for receiver in ready:
-                    task, process, started = running.pop(receiver)
+                for pipe in ready:
+                    task, process, started = running.pop(pipe)
                     try:
-                        failure = receiver.recv()
-                    except EOFError:
+                        failure = pipe.recv()
+                    except (EOFError, OSError):
                         process.join()
-                        failure = f"its process ended with status {process.exitcode}"
+                        failure = _why_ended(process.exitcode)
+                    pipe.close()
                     bar.update()
                     yield task, time.perf_counter() - started, failure
     finally:
-        for _, process, _ in running.values():
-            os.kill(process.pid, signal.SIGINT)  # it stops its kernel first
+        for pipe in running:
+            pipe.close()
         for _, process, _ in running.values():
             process.join(timeout=10)
             process.terminate()
 
 
-def _execute_apart(task: _Task, sender: multiprocessing.connection.Connection) -> None:
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Lets Ctrl-C wait, also in a process that is started here, until that one lets it through."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _execute_apart(task: _Task, pipe: Connection) -> None:
     """What a process of its own does: executes a notebook and sends what went wrong."""
+    # A Ctrl-C in the terminal is for the process that waits, which then closes the pipe.
+    os.setsid()
+    with contextlib.suppress(OSError), _log(task).open("ab") as log:
+        os.dup2(log.fileno(), 2)
     # Several share one GPU: each takes of its memory what it needs, and not all at once.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    with contextlib.suppress(KeyboardInterrupt):  # the process that waits for this one tells
-        sender.send(_execute(task, live=False))
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Thread(target=_interrupt_when_closed, args=(pipe,), daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        failure = _execute(task, live=False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        pipe.send(failure)
+
+
+def _interrupt_when_closed(pipe: Connection) -> None:
+    """Stops the notebook, with its kernel, when the process that waits for it is no more."""
+    with contextlib.suppress(EOFError, OSError):
+        pipe.recv()
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _why_ended(status: int) -> str:
+    """What is to be said of a process that ended without a word."""
+    if status < 0:
+        name = signal.Signals(-status).name
+        memory = ", perhaps for want of memory" if -status == signal.SIGKILL else ""
+        return f"its process was ended by {name}{memory}"
+    return (
+        f"its process ended with status {status}; in a script, call run_notebooks under "
+        'if __name__ == "__main__":'
+    )
 
 
 def _execute(task: _Task, *, live: bool) -> str:
@@ -223,7 +264,7 @@ def _execute(task: _Task, *, live: bool) -> str:
         "disable": not live,
     }
     try:
-        with _errors_to(task.output.parent / "kernels.log"):
+        with _errors_to(_log(task)):
             papermill.execute_notebook(
                 str(task.path),
                 str(task.output),
@@ -243,6 +284,10 @@ def _execute(task: _Task, *, live: bool) -> str:
         # A kernel that died, a cell that took too long, a full disk: the next one may still run.
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
     return ""
+
+
+def _log(task: _Task) -> Path:
+    return task.output.parent / "kernels.log"
 
 
 @contextlib.contextmanager

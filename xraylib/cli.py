@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=1,
         metavar="N",
-        help="notebooks side by side; the last one waits for the others; default: %(default)s",
+        help="notebooks side by side; the last one named, as 05, waits for the others; "
+        "default: %(default)s",
     )
     run.set_defaults(command=_run)
 
