@@ -13,6 +13,7 @@ from xraylib.comparison import (
     missed,
     neighbours,
     paired,
+    pairs,
     together,
 )
 from xraylib.evaluation import METRICS, metrics, patient_weights, weighted_metrics
@@ -575,6 +576,24 @@ def test_the_steps_that_cannot_be_compared_are_named():
         ValueError, match=r"two \(first\) and three \(second\): run 0 of the second"
     ):
         neighbours(steps, resamples=10)
+
+
+def test_chosen_pairs_are_one_family():
+    one, two = many(0)
+    three, _ = many(1)
+    steps = {"a": [one], "b": [two], "c": [three]}
+    table = pairs(steps, [("a", "b"), ("a", "c")], resamples=50, seed=1)
+    auc = table[table["metric"] == "AUC"]
+    assert auc[["first", "second"]].values.tolist() == [["a", "b"], ["a", "c"]]
+    assert auc["p_holm"].tolist() == holm(auc["p"]).tolist()
+    alone = paired([one], [three], resamples=50, seed=1).set_index("metric")
+    assert auc["difference"].iloc[1] == alone.loc["AUC", "difference"]
+
+
+def test_a_pair_with_a_step_that_is_not_there():
+    steps = {"a": [predicted()]}
+    with pytest.raises(ValueError, match=r"no such steps: \['b'\]; there are \['a'\]"):
+        pairs(steps, [("a", "b")], resamples=10)
 
 
 def test_one_step_has_no_neighbour():

@@ -10,7 +10,7 @@ from xraylib.prose import (
     found_in_shares,
     found_in_steps,
     interval,
-    neighbours,
+    pairs,
     points,
     probability,
     progression,
@@ -244,8 +244,8 @@ def test_steps_keep_patients_and_seeds_apart():
     assert three["test AUC"] == ".750 [.700, .800] ± .020"
 
 
-def test_neighbours_say_difference_and_p():
-    (row,) = neighbours(compared()).to_dict("records")
+def test_pairs_say_difference_and_p():
+    (row,) = pairs(compared()).to_dict("records")
     assert row == {
         "step": "01",
         "against": "00",

@@ -6,7 +6,7 @@ deviations of `together`.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ from xraylib.evaluation import METRICS
 _Runs: TypeAlias = Sequence[pd.DataFrame]
 _Thresholds: TypeAlias = tuple[float | Sequence[float], float | Sequence[float]]
 
-_NEIGHBOURS: Final = (
+_PAIRS: Final = (
     *("first", "second", "runs_first", "runs_second"),
     *("metric", "first value", "second value", "difference", "low", "high"),
     *("p", "p_holm", "test"),
@@ -361,14 +361,39 @@ def decisions(
 def neighbours(
     steps: Mapping[str, _Runs], *, split: str = "test", resamples: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Each step against the one before it, with p adjusted for how many are compared.
+    """Each step against the one before it: `pairs` of those that stand side by side.
+
+    Args:
+        steps: As for `pairs`, in order; of one there is nothing to compare, and no row.
+        split: As for `pairs`.
+        resamples: As for `pairs`.
+        seed: As for `pairs`.
+
+    Returns:
+        As `pairs`.
+
+    Raises:
+        ValueError: As for `pairs`.
+    """
+    return pairs(steps, itertools.pairwise(steps), split=split, resamples=resamples, seed=seed)
+
+
+def pairs(
+    steps: Mapping[str, _Runs],
+    chosen: Iterable[tuple[str, str]],
+    *,
+    split: str = "test",
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Steps against others, with p adjusted for how many are compared.
 
     The comparisons of one metric are a family of `holm`. Where p comes from a bootstrap, p_holm
     of the smallest is at least the number of comparisons times 2/(1 + resamples).
 
     Args:
-        steps: The runs of each, as for `paired`, under its name, in order; of one there is nothing
-            to compare, and no row.
+        steps: The runs of each, as for `paired`, under its name.
+        chosen: Which are compared: the names of the first and of the second.
         split: As for `paired`; all thresholds are .5.
         resamples: As for `paired`.
         seed: As for `paired`.
@@ -379,12 +404,13 @@ def neighbours(
         high, p, p_holm, test, as of `paired`.
 
     Raises:
-        ValueError: As for `paired`, with the names of the steps.
+        ValueError: As for `paired`, with the names of the steps; or there is no such step.
     """
-    names = list(steps)
-    parts = [pd.DataFrame(columns=list(_NEIGHBOURS))] if len(names) < 2 else []
-    pairs = list(itertools.pairwise(names))
-    for first, second in progress.bar(pairs, total=len(pairs), description="comparing steps"):
+    chosen = list(chosen)
+    if unknown := {name for pair in chosen for name in pair} - set(steps):
+        raise ValueError(f"no such steps: {sorted(unknown)}; there are {list(steps)}")
+    parts = [] if chosen else [pd.DataFrame(columns=list(_PAIRS))]
+    for first, second in progress.bar(chosen, total=len(chosen), description="comparing steps"):
         try:
             part = paired(steps[first], steps[second], split=split, resamples=resamples, seed=seed)
         except ValueError as error:
@@ -398,7 +424,7 @@ def neighbours(
     table = pd.concat(parts, ignore_index=True)
     families = table.groupby("metric")["p"]
     table["p_holm"] = families.transform(lambda p: holm(p.to_numpy())) if len(table) else table["p"]
-    return table[list(_NEIGHBOURS)]
+    return table[list(_PAIRS)]
 
 
 def missed(

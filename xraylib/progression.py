@@ -260,7 +260,7 @@ def _neighbours(reached: pd.DataFrame, compared: pd.DataFrame, alone: str) -> li
     return [
         report.bullets(line.removeprefix("- ") for line in lines),
         report.table(
-            prose.neighbours(compared, ("AUC", "balanced accuracy")),
+            prose.pairs(compared, ("AUC", "balanced accuracy")),
             caption="Paired tests on the same test images; values in the order step, against. In "
             "brackets: 95 % interval of the difference. p is corrected for the number of steps.",
             stacked=True,

@@ -378,11 +378,11 @@ _SHOWN: Final = (
 )
 
 
-def neighbours(compared: pd.DataFrame, metrics: Sequence[str] = ("AUC",)) -> pd.DataFrame:
+def pairs(compared: pd.DataFrame, metrics: Sequence[str] = ("AUC",)) -> pd.DataFrame:
     """A table for reading of paired comparisons.
 
     Args:
-        compared: As `comparison.neighbours` returns it.
+        compared: As `comparison.pairs` returns it.
         metrics: Which ones to show.
 
     Returns:

@@ -253,7 +253,7 @@ def comparable(folder: Path | str) -> Comparable:
     for numbers in runs.values():
         numbers.sort(key=lambda number: found[number].get("seed") or 0)
     # Numbers by their size: 64 px before 224 px.
-    runs = dict(sorted(runs.items(), key=lambda item: _in_order(item[0])))
+    runs = dict(sorted(runs.items(), key=lambda item: in_order(item[0])))
     if not runs:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise ValueError(f"no run in {folder} can be compared with another: {reasons}")
@@ -313,8 +313,8 @@ def _step_names(found: list[dict[str, Any]]) -> list[str]:
     return names
 
 
-def _in_order(name: str) -> list[tuple[str, float]]:
-    """What to sort names by: words and numbers in turn."""
+def in_order(name: str) -> list[tuple[str, float]]:
+    """What to sort names of steps by: their words and numbers in turn, so that 64 is below 224."""
     parts = re.split(r"(\d+(?:\.\d+)?)", name)
     return list(zip(parts[::2], [*map(float, parts[1::2]), 0.0], strict=True))
 
