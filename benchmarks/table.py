@@ -84,14 +84,14 @@ def _left_out(missing: set[str]) -> list[str]:
 
 
 def _where(rows: list[dict[str, Any]]) -> list[str]:
-    """Where the time goes, targets that are missed first."""
+    """Where the time goes, once for each kind of work, targets that are missed first."""
     told: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: side_by_side.met(row) != "no"):
         if where := row.get("where the time goes"):
             missed = ""
             if side_by_side.met(row) == "no":
                 missed = f" ({row['times faster']} instead of {row['target']} times as fast)"
-            told.setdefault(where, f"- {row['work']}{missed}: {where}.")
+            told.setdefault(row["work"], f"- {row['work']}{missed}: {where}.")
     return ["Where the time goes:", "\n".join(told.values())] if told else []
 
 

@@ -12,7 +12,7 @@ Operations are counted as in Chowdhery et al., "PaLM: Scaling Language Modeling 
 import os
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 # Of two libraries on one GPU, none may take most of its memory; read when JAX is first asked.
@@ -46,7 +46,7 @@ class Work(NamedTuple):
 
 # A turn of a GPU holds so much that starting it and waiting for its end do not count.
 ON_A_GPU: Final = Work(batch_size=64, steps=20, side=8192, products=100, repeats=5)
-ON_A_PROCESSOR: Final = Work(batch_size=4, steps=1, side=2048, products=4, repeats=2)
+ON_A_PROCESSOR: Final = Work(batch_size=4, steps=1, side=2048, products=4, repeats=5)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,12 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     machine = side_by_side.machine()
     found: list[dict[str, Any]] = []
     used: list[dict[str, Any]] = []
+    peaks: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XRAYLIB_CACHE"] = f"{folder}/cache"
         for image_size in IMAGE_SIZES:
-            compared, shares, of_torch = measured(image_size, work._replace(repeats=repeats))
-            found += compared
-            used += shares
+            one = measured(image_size, work._replace(repeats=repeats))
+            found += one.compared
+            used += one.shares
+            peaks += one.products
     report = {
         "machine": machine,
         "settings": {
@@ -74,9 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "repeats": repeats,
         },
         "rows": found,
-        "notes": [*([aim(used)] if on_gpu else []), CONVENTION, PEAK, of_torch],
+        "notes": [*([aim(used)] if on_gpu else []), CONVENTION, PEAK, one.of_torch],
         "tables": {
-            f"model FLOP utilization; s/epoch is that of {EPOCH:,} images, from images/s": used
+            f"model FLOP utilization; s/epoch is that of {EPOCH:,} images, from images/s": used,
+            "the products of matrices": peaks,
         },
     }
     side_by_side.write("utilization", report)
@@ -95,8 +98,17 @@ PEAK: Final = (
 )
 
 
-def measured(image_size: int, work: Work) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
-    """At one image size: the comparison, everybody's share of the peak, and what PyTorch it was."""
+class Measured(NamedTuple):
+    """At one image size: rows of three tables, and which PyTorch it was."""
+
+    compared: list[dict[str, Any]]
+    shares: list[dict[str, Any]]
+    products: list[dict[str, Any]]
+    of_torch: str
+
+
+def measured(image_size: int, work: Work) -> Measured:
+    """Lets all contenders and products take turns."""
     images = work.batch_size * work.steps
     batches = Batches(
         side_by_side.noise(images, image_size),
@@ -130,15 +142,16 @@ def measured(image_size: int, work: Work) -> tuple[list[dict[str, Any]], list[di
     times = side_by_side.in_turns(
         works, repeats=work.repeats, description=f"turns at {image_size} px"
     )
+    multiplied = 2.0 * work.side**3 * work.products
     peaks = {
-        precision: 2 * work.side**3 * work.products / min(statistics.median(times[n]) for n in each)
+        precision: max(multiplied / statistics.median(times[name]) for name in each)
         for precision, each in matrices.items()
     }
     shares = [
         share(
             name,
             image_size,
-            images / statistics.median(times[name]),
+            [images / one for one in times[name]],
             operations=operations[name],
             peak=peaks[precisions[name]],
         )
@@ -152,7 +165,17 @@ def measured(image_size: int, work: Work) -> tuple[list[dict[str, Any]], list[di
         images=images,
         where=f"computed in {way}: {reason}",
     )
-    return compared, shares, note
+    of_products = [
+        {
+            "TFLOP/s": rounded(multiplied / statistics.median(times[name]) / 1e12),
+            "slowest to fastest": spread(multiplied / one / 1e12 for one in times[name]),
+            "of": name,
+            "beside steps at, px": image_size,
+        }
+        for each in matrices.values()
+        for name in each
+    ]
+    return Measured(compared, shares, of_products, note)
 
 
 def training_operations(network: keras.Model) -> float:
@@ -212,29 +235,41 @@ def products(work: Work, precision: str, *, with_torch: bool) -> dict[str, Calla
 
 
 def share(
-    contender: str, image_size: int, images_a_second: float, *, operations: float, peak: float
+    contender: str,
+    image_size: int,
+    images_a_second: Sequence[float],
+    *,
+    operations: float,
+    peak: float,
 ) -> dict[str, Any]:
     """A row of the table.
 
     Args:
         contender: Who and in which precision, parted by a comma.
         image_size: Of the images, in pixels.
-        images_a_second: As measured.
+        images_a_second: Of each repeat.
         operations: Of a training step, an image.
         peak: Operations a second.
     """
     who, precision = contender.split(", ", 1)
+    median = statistics.median(images_a_second)
     return {
-        "% of the peak": rounded(100 * operations * images_a_second / peak),
+        "% of the peak": rounded(100 * operations * median / peak),
+        "slowest to fastest": spread(100 * operations * one / peak for one in images_a_second),
         "who": who,
         "precision": precision,
         "side, px": image_size,
-        "images/s": rounded(images_a_second),
-        "s/epoch": rounded(EPOCH / images_a_second),
+        "images/s": rounded(median),
+        "s/epoch": rounded(EPOCH / median),
         "TFLOP/image": rounded(operations / 1e12),
-        "TFLOP/s": rounded(operations * images_a_second / 1e12),
+        "TFLOP/s": rounded(operations * median / 1e12),
         "peak, TFLOP/s": rounded(peak / 1e12),
     }
+
+
+def spread(rates: Iterable[float]) -> str:
+    known = sorted(rates)
+    return f"{rounded(known[0]):g} to {rounded(known[-1]):g}"
 
 
 def aim(used: Sequence[dict[str, Any]]) -> str:

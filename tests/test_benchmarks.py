@@ -304,10 +304,11 @@ def test_operations_of_pytorch_are_those_of_its_vgg19(benchmarks):
 def test_share_of_the_peak(benchmarks):
     # 6 operations an image of 50 images a second, where 400 a second are the peak.
     found = benchmarks("utilization").share(
-        "PyTorch, bfloat16, channels last", 224, 50.0, operations=6e12, peak=4e14
+        "PyTorch, bfloat16, channels last", 224, [40.0, 60.0, 50.0], operations=6e12, peak=4e14
     )
     assert found == {
         "% of the peak": 75.0,
+        "slowest to fastest": "60 to 90",
         "who": "PyTorch",
         "precision": "bfloat16, channels last",
         "side, px": 224,
@@ -355,7 +356,9 @@ def test_utilization_tells_of_each_size_and_of_the_aim_on_a_gpu(
     monkeypatch.setattr(utilization, "ON_A_GPU" if gpus else "ON_A_PROCESSOR", tiny)
     utilization.main([])
     stored = json.loads((side_by_side.RESULTS / "utilization.json").read_text())
-    ((title, used),) = stored["tables"].items()
+    (title, used), (_, products) = stored["tables"].items()
+    assert [row["beside steps at, px"] for row in products] == [4, 8]
+    assert [row["TFLOP/s"] for row in products] == [row["peak, TFLOP/s"] for row in used]
     assert "4,470 images" in title
     assert [(row["who"], row["side, px"]) for row in used] == [("xraylib", 4), ("xraylib", 8)]
     for row in used:
