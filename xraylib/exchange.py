@@ -8,7 +8,7 @@ tells apart is shape. So cues can be compared, and with no difference in the fil
 share.
 
 What a coarse JPEG has lost does not come back, so that the class with the coarser files stays where
-it is, and compression can have a share of a half at most.
+it is, and the share of compression goes up to about a half.
 
 Grey values and sharpness are partly the lungs' own: consolidation is white. Only what no lung has a
 part in, shape and compression, is a shortcut for certain.
