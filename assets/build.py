@@ -4,7 +4,9 @@ Both read the accepted runs in `assets/results/` and type no number. `make asset
 """
 
 import argparse
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import matplotlib
 import pandas as pd
@@ -14,6 +16,12 @@ matplotlib.use("Agg")
 ASSETS = Path(__file__).resolve().parent
 RESULTS = ASSETS / "results"
 README = ASSETS.parent / "README.md"
+# In the name of a run whose training images were scaled at random.
+SCALED = ", random scale"
+# Trained to stand beside those, and no part of the progression.
+BESIDE = {"01_basic_cnn, 64 px", "02_tuned_cnn, 64 px"}
+
+_Steps: TypeAlias = Mapping[str, Sequence[pd.DataFrame]]
 
 
 def figures() -> None:
@@ -33,9 +41,11 @@ def figures() -> None:
     figure = plots.gallery(pictures, ["normal", "bacterial pneumonia", "viral pneumonia"])
     figure.savefig(ASSETS / "radiographs.png", dpi=150)
 
-    reached = comparison.together(records.comparable(RESULTS).steps)
-    figure = plots.progression(reached[reached["metric"] == "AUC"], metric="AUC")
-    figure.savefig(ASSETS / "progression.png", dpi=110)
+    parted = _parted(records.comparable(RESULTS).steps)
+    for name, steps in zip(("progression", "again"), parted, strict=True):
+        reached = comparison.together(steps)
+        figure = plots.progression(reached[reached["metric"] == "AUC"], metric="AUC")
+        figure.savefig(ASSETS / f"{name}.png", dpi=110)
 
     shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv")
     first = shares[shares["run"] == shares["run"].iloc[0]]
@@ -44,31 +54,30 @@ def figures() -> None:
 
 
 def readme() -> None:
-    """Writes the table of the accepted runs between the two marks in README.md."""
+    """Writes the tables of the accepted runs, each between its two marks in README.md."""
     from xraylib import comparison, prose, records
 
     kept = records.comparable(RESULTS)
-    scaled = {name for name in kept.steps if ", random scale" in name}
-    # What was trained again, with that and without, has a table of its own.
-    again = scaled | {name for name in kept.steps if any(s.startswith(f"{name},") for s in scaled)}
-    # VGG-19's longest training stands in both.
-    progression = set(kept.steps) - again | {"03_vgg19, 64 px"}
-    text, tables = README.read_text(encoding="utf-8"), []
-    for mark, chosen in (("results", progression), ("again", again)):
-        steps = {name: runs for name, runs in kept.steps.items() if name in chosen}
-        tables.append(comparison.neighbours(steps))
+    progression, again = _parted(kept.steps)
+    text = README.read_text(encoding="utf-8")
+    for mark, steps in (("results", progression), ("again", again)):
         lines = _markdown(prose.steps(comparison.together(steps)))
         runs = [record for name in steps for record in kept.records[name]]
         lines += ["", *sorted({prose.protocol(record) for record in runs})]
-        if mark == "again":
-            lines += ["", *_markdown(prose.neighbours(tables[-1], ("AUC", "balanced accuracy")))]
         text = _filled(text, mark, "\n".join(lines))
-    lines = _markdown(prose.neighbours(tables[0], ("AUC", "balanced accuracy")))
-    text = _filled(text, "comparison", "\n".join(lines))
-    compared = pd.concat(tables, ignore_index=True)
-    compared.to_csv(RESULTS / "comparison.csv", index=False, float_format="%.4g")
+    compared = {
+        "comparison": comparison.neighbours(progression),
+        "again, compared": comparison.pairs(again, _of_again(again)),
+    }
+    for mark, table in compared.items():
+        lines = _markdown(prose.pairs(table, ("AUC", "balanced accuracy")))
+        text = _filled(text, mark, "\n".join(lines))
+    both = pd.concat(compared, names=["table"]).reset_index(level=0)
+    both.to_csv(RESULTS / "comparison.csv", index=False, float_format="%.4g")
     effects = pd.read_csv(RESULTS / "shortcuts" / "cues.csv", keep_default_na=False)
-    shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv").sort_values("run", kind="stable")
+    shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv").sort_values(
+        "run", key=lambda names: names.map(_place), kind="stable"
+    )
     text = _filled(text, "cues", "\n".join(_markdown(prose.resting(shares, effects))))
     protocols = prose.protocols(pd.read_csv(RESULTS / "protocols.csv"))
     text = _filled(text, "protocols", "\n".join(_markdown(protocols)))
@@ -80,6 +89,31 @@ def readme() -> None:
         tried = prose.countermeasures(found)
         text = _filled(text, f"countermeasures, {name}", "\n".join(_markdown(tried)))
     README.write_text(text, encoding="utf-8")
+
+
+def _parted(steps: _Steps) -> tuple[_Steps, _Steps]:
+    """The progression, and the steps with the shape taken away beside the same without."""
+    again = {name for pair in _of_again(steps) for name in pair}
+    progression = {name for name in steps if SCALED not in name} - BESIDE
+    return tuple(
+        {name: runs for name, runs in steps.items() if name in chosen}
+        for chosen in (progression, again)
+    )
+
+
+def _of_again(steps: Iterable[str]) -> list[tuple[str, str]]:
+    """Each network with the shape taken away against without; then, with it, against the first."""
+    scaled = [name for name in steps if SCALED in name]
+    return [(name.split(SCALED)[0], name) for name in scaled] + [
+        (scaled[0], name) for name in scaled[1:]
+    ]
+
+
+def _place(run: str) -> list[list[tuple[str, float]]]:
+    """What to sort runs by: all seeds of a step, then those of the next."""
+    from xraylib import records
+
+    return [records.in_order(part) for part in run.split(", seed ")]
 
 
 def _markdown(table: pd.DataFrame) -> list[str]:
