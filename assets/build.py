@@ -6,7 +6,7 @@ Both read the accepted runs in `assets/results/` and type no number. `make asset
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import matplotlib
 import pandas as pd
@@ -65,6 +65,10 @@ def readme() -> None:
         runs = [record for name in steps for record in kept.records[name]]
         lines += ["", *sorted({prose.protocol(record) for record in runs})]
         text = _filled(text, mark, "\n".join(lines))
+    chosen = {name: [_chosen(record) for record in kept.records[name]] for name in again}
+    reached = comparison.together(again, splits=["test"], threshold=chosen)
+    lines = _markdown(prose.steps(reached[reached["metric"] != "AUC"]))
+    text = _filled(text, "again, chosen threshold", "\n".join(lines))
     compared = {
         "comparison": comparison.neighbours(progression),
         "again, compared": comparison.pairs(again, _of_again(again)),
@@ -107,6 +111,11 @@ def _of_again(steps: Iterable[str]) -> list[tuple[str, str]]:
     return [(name.split(SCALED)[0], name) for name in scaled] + [
         (scaled[0], name) for name in scaled[1:]
     ]
+
+
+def _chosen(record: dict[str, Any]) -> float:
+    """The threshold that a run chose on its validation."""
+    return next(row["threshold"] for row in record["metrics"] if row["rule"] == "validation")
 
 
 def _place(run: str) -> list[list[tuple[str, float]]]:

@@ -596,6 +596,23 @@ def test_a_pair_with_a_step_that_is_not_there():
         pairs(steps, [("a", "b")], resamples=10)
 
 
+def test_each_run_has_a_threshold_of_its_own():
+    runs = [predicted(np.array([0.1, 0.2, 0.3, 0.4, 0.6])), predicted(LABELS.astype(float))]
+    given = {"one": [0.15, 0.5]}
+    found = together({"one": runs}, splits=["test"], threshold=given, resamples=0)
+    alone = [
+        together({"one": [run]}, splits=["test"], threshold=at, resamples=0)["value"].to_numpy()
+        for run, at in zip(runs, given["one"], strict=True)
+    ]
+    np.testing.assert_allclose(found["value"], np.mean(alone, axis=0))
+
+
+@pytest.mark.parametrize("given", [{"one": [0.5]}, {"two": [0.5, 0.5]}])
+def test_too_few_thresholds(given):
+    with pytest.raises(ValueError, match=r"[01] thresholds for 2 runs of one"):
+        together({"one": [predicted()] * 2}, threshold=given)
+
+
 def test_one_step_has_no_neighbour():
     found = neighbours({"one": [predicted()]})
     assert found.empty

@@ -172,7 +172,7 @@ def together(
     steps: Mapping[str, _Runs],
     *,
     splits: Sequence[str] = ("validation", "test"),
-    threshold: float = 0.5,
+    threshold: float | Mapping[str, Sequence[float]] = 0.5,
     resamples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -186,7 +186,8 @@ def together(
     Args:
         steps: Of each step its runs, as for `paired`.
         splits: Which parts of the images.
-        threshold: A score of at least this is called class 1, in [0, 1].
+        threshold: A score of at least this is called class 1, in [0, 1]; or of each step one a
+            run. Thresholds are taken as given, also those that were chosen on validation.
         resamples: Of patients, for the intervals, which are those of `evaluation.metrics`; 0 for
             none.
         confidence: Of the intervals, in (0, 1).
@@ -198,13 +199,20 @@ def together(
         for one), runs, and each (a list of every run's value).
 
     Raises:
-        ValueError: A step has no runs, or one does not hold what it should.
+        ValueError: A step has no runs or not as many thresholds, or a run does not hold what it
+            should.
     """
     _check_confidence(confidence)
     parts = []
     for (name, runs), split in itertools.product(steps.items(), splits):
         if not len(runs):
             raise ValueError(f"the step {name} has no runs: give one or more")
+        if isinstance(threshold, Mapping):
+            own_thresholds = list(threshold.get(name, ()))
+        else:
+            own_thresholds = [threshold] * len(runs)
+        if len(own_thresholds) != len(runs):
+            raise ValueError(f"{len(own_thresholds)} thresholds for {len(runs)} runs of {name}")
         rows = [_rows(run, split, f"run {at} of {name}") for at, run in enumerate(runs)]
         codes, known = pd.factorize(np.concatenate([each["patient"] for each in rows]))
         draws = np.vstack(
@@ -217,9 +225,9 @@ def together(
         found = np.stack(
             [
                 evaluation.weighted_metrics(
-                    each["label"].to_numpy(), each["score"].to_numpy(), threshold, draws[:, own]
+                    each["label"].to_numpy(), each["score"].to_numpy(), at, draws[:, own]
                 )
-                for each, own in zip(rows, np.split(codes, ends), strict=True)
+                for each, at, own in zip(rows, own_thresholds, np.split(codes, ends), strict=True)
             ]
         )
         means, each_run = found.mean(axis=0), found[:, 0]
