@@ -1,5 +1,6 @@
 """Notebooks in a batch: what runs, what is refused, what a failure leaves."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -102,15 +103,23 @@ def test_side_by_side_in_a_script_without_a_guard(tmp_path):
     assert 'call run_notebooks under if __name__ == "__main__":' in ran.stdout
 
 
-def started(paths, out):
-    """The command line at work on notebooks, two at a time."""
-    return subprocess.Popen(
+@contextlib.contextmanager
+def started(paths, out, *, on_interrupt=signal.SIG_DFL):
+    """The command line at work on notebooks, two at a time; killed in the end."""
+    run = subprocess.Popen(
         [Path(sys.executable).with_name("xraylib"), "run", *paths, "--out", out, "--jobs", "2"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # In the background of a shell script, the tests themselves may ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, on_interrupt),
     )
+    try:
+        yield run
+    finally:
+        run.kill()
+        run.wait()
 
 
 def kernels_of(run, out):
@@ -138,19 +147,26 @@ def gone(process, within=60):
     return True
 
 
-@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_goes_on_when_what_runs_side_by_side_is_stopped(tmp_path, ended_by):
+@pytest.mark.parametrize(
+    ("ended_by", "on_interrupt"),
+    [
+        (signal.SIGINT, signal.SIG_DFL),
+        (signal.SIGTERM, signal.SIG_IGN),  # as in the background of a shell script
+        (signal.SIGKILL, signal.SIG_DFL),
+    ],
+)
+def test_nothing_goes_on_when_what_runs_side_by_side_is_stopped(tmp_path, ended_by, on_interrupt):
     wait = "import os, time; open(RUN_DIR + '/' + str(os.getpid()), 'w').close(); time.sleep(300)"
     paths = [notebook(tmp_path / name, wait) for name in ("a.ipynb", "b.ipynb", "c.ipynb")]
     out = tmp_path / "out"
-    run = started(paths, out)
-    kernels = kernels_of(run, out)
-    executing = [psutil.Process(kernel).ppid() for kernel in kernels]
-    if ended_by == signal.SIGINT:
-        os.killpg(run.pid, ended_by)  # as a terminal does
-    else:
-        run.send_signal(ended_by)
-    said = run.communicate(timeout=60)[1]
+    with started(paths, out, on_interrupt=on_interrupt) as run:
+        kernels = kernels_of(run, out)
+        executing = [psutil.Process(kernel).ppid() for kernel in kernels]
+        if ended_by == signal.SIGINT:
+            os.killpg(run.pid, ended_by)  # as a terminal does
+        else:
+            run.send_signal(ended_by)
+        said = run.communicate(timeout=60)[1]
     if ended_by == signal.SIGINT:
         assert run.returncode == 130
         assert said.strip() == "stopped; what was finished is kept"
@@ -159,16 +175,19 @@ def test_nothing_goes_on_when_what_runs_side_by_side_is_stopped(tmp_path, ended_
     assert all(gone(process) for process in kernels + executing)
 
 
-def test_ctrl_c_while_processes_start(tmp_path):
+# A new process first has no handler, then imports, then runs.
+@pytest.mark.parametrize("after_seconds", [0.0, 0.3, 1.0])
+def test_ctrl_c_while_processes_start(tmp_path, after_seconds):
     paths = [notebook(tmp_path / name, "1") for name in ("a.ipynb", "b.ipynb", "c.ipynb")]
-    out = tmp_path / "out"
-    run = started(paths, out)
-    while run.poll() is None and not any(
-        "spawn_main" in " ".join(child.cmdline()) for child in psutil.Process(run.pid).children()
-    ):
-        time.sleep(0.01)
-    os.killpg(run.pid, signal.SIGINT)
-    said = run.communicate(timeout=60)[1]
+    with started(paths, tmp_path / "out") as run:
+        while run.poll() is None and not any(
+            "spawn_main" in " ".join(child.cmdline())
+            for child in psutil.Process(run.pid).children()
+        ):
+            time.sleep(0.01)
+        time.sleep(after_seconds)
+        os.killpg(run.pid, signal.SIGINT)
+        said = run.communicate(timeout=60)[1]
     assert run.returncode == 130
     assert said.strip() == "stopped; what was finished is kept"
 
@@ -206,6 +225,19 @@ def test_two_notebooks_of_one_name(tmp_path):
     path = notebook(tmp_path / "one.ipynb")
     with pytest.raises(batch.NotebookError, match=r"two notebooks are called one\.ipynb"):
         batch.run_notebooks([path, path], out=tmp_path / "out")
+
+
+def test_a_notebook_is_not_written_over(tmp_path):
+    path = notebook(tmp_path / "one.ipynb")
+    before = path.read_bytes()
+    with pytest.raises(batch.NotebookError, match="would be written over by its executed copy"):
+        batch.run_notebooks([path], out=tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_no_notebooks(tmp_path):
+    with pytest.raises(batch.NotebookError, match="no notebooks were given"):
+        batch.run_notebooks([], out=tmp_path)
 
 
 def test_an_output_folder_that_is_a_file(tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.resource_tracker
 import os
 import signal
 import sys
@@ -120,23 +121,31 @@ def run_notebooks(
         seconds, output (path), error (one line, or `""`).
 
     Raises:
-        NotebookError: A notebook is missing or cannot be read, or two have the same name.
+        NotebookError: There is no notebook, one is missing, cannot be read or lies in `out`
+            itself, or two have the same name.
         parameters.ParameterError: A name in `given` exists in no notebook.
         ValueError: `jobs` is below 1.
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1. Received: {jobs}")
     paths = [Path(path) for path in notebooks]
+    if not paths:
+        raise NotebookError("no notebooks were given: name at least one")
+    known = {path: known_parameters(path) for path in paths}
+    out = Path(out)
     for number, path in enumerate(paths):
+        if (out / path.name).resolve() == path.resolve():
+            raise NotebookError(
+                f"{path} would be written over by its executed copy: run it into another folder "
+                f"than {out}"
+            )
         if path.name in {other.name for other in paths[:number]}:
             raise NotebookError(
                 f"two notebooks are called {path.name}, and the second would be written over the "
                 f"first in {out}: run them into different folders"
             )
-    known = {path: known_parameters(path) for path in paths}
     given = dict(given or {})
     parameters.refuse_unknown(given, dict.fromkeys(n for names in known.values() for n in names))
-    out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -170,6 +179,9 @@ def _in_turn(tasks: Sequence[_Task]) -> Iterator[_Ended]:
 def _side_by_side(tasks: Sequence[_Task], jobs: int) -> Generator[_Ended, None, None]:
     # Not forked: a copy of a process in which TensorFlow has threads may hang.
     context = multiprocessing.get_context("spawn")
+    if tasks:
+        # The first process would start it, and it lets Ctrl-C through that is held.
+        multiprocessing.resource_tracker.ensure_running()
     waiting = deque(tasks)
     running: dict[Any, tuple[_Task, Any, float]] = {}  # by this end of its pipe
     try:
@@ -183,8 +195,8 @@ def _side_by_side(tasks: Sequence[_Task], jobs: int) -> Generator[_Ended, None, 
                     )
                     with _interrupts_held():
                         process.start()
-                    theirs.close()
-                    running[ours] = task, process, time.perf_counter()
+                        theirs.close()
+                        running[ours] = task, process, time.perf_counter()
                 bar.set_description(", ".join(task.path.stem for task, *_ in running.values()))
                 ready: list[Any] = multiprocessing.connection.wait(list(running), timeout=1)
                 for pipe in ready:
@@ -226,6 +238,8 @@ def _execute_apart(task: _Task, pipe: Connection) -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     with contextlib.suppress(KeyboardInterrupt):
         threading.Thread(target=_interrupt_when_closed, args=(pipe,), daemon=True).start()
+        # In the background of a shell script, it would be ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         failure = _execute(task, live=False)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
