@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -354,11 +355,17 @@ def test_utilization_tells_of_each_size_and_of_the_aim_on_a_gpu(
     monkeypatch.setattr(utilization.computation, "_gpus", lambda: gpus)
     tiny = utilization.Work(batch_size=2, steps=3, side=8, products=2, repeats=2)
     monkeypatch.setattr(utilization, "ON_A_GPU" if gpus else "ON_A_PROCESSOR", tiny)
+    monkeypatch.setattr(
+        utilization,
+        "products",
+        lambda *_, **__: {"fast": lambda: time.sleep(0.01), "slow": lambda: time.sleep(0.04)},
+    )
     utilization.main([])
     stored = json.loads((side_by_side.RESULTS / "utilization.json").read_text())
     (title, used), (_, products) = stored["tables"].items()
-    assert [row["beside steps at, px"] for row in products] == [4, 8]
-    assert [row["TFLOP/s"] for row in products] == [row["peak, TFLOP/s"] for row in used]
+    places = [(row["of"], row["beside steps at, px"]) for row in products]
+    assert places == [("fast", 4), ("slow", 4), ("fast", 8), ("slow", 8)]
+    assert [row["TFLOP/s"] for row in products[::2]] == [row["peak, TFLOP/s"] for row in used]
     assert "4,470 images" in title
     assert [(row["who"], row["side, px"]) for row in used] == [("xraylib", 4), ("xraylib", 8)]
     for row in used:
