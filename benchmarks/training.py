@@ -31,7 +31,7 @@ BATCH_SIZE = 8
 # once weighs the more on the side of the features.
 TRAIN, VALIDATION = 40, 8
 EPOCHS = 10
-REPEATS = 3
+REPEATS = 9
 MOST_REPEATS_OF_HEADS = 2
 PLAIN, SAME = "Keras as it comes", "Keras with the kernels xraylib asks for"
 TORCH, TORCH_BFLOAT16 = "PyTorch, float32", "PyTorch, bfloat16, channels last"
