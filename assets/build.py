@@ -26,8 +26,12 @@ _Steps: TypeAlias = Mapping[str, Sequence[pd.DataFrame]]
 
 def figures() -> None:
     """Draws VGG-19, one made radiograph of each kind, the progression, and what 01 rests on."""
-    from xraylib import comparison, models, plots, records
-    from xraylib.data import sources, synthetic
+    from xraylib.data.tree import CLASSES
+    from xraylib.evaluation import comparison
+    from xraylib.networks import models
+    from xraylib.report import plots
+    from xraylib.runs import selection
+    from xraylib.synthetic import dataset
 
     network = models.vgg19(400)
     figure = plots.architecture(
@@ -37,11 +41,11 @@ def figures() -> None:
     figure.savefig(ASSETS / "vgg19.png", dpi=110)
 
     kinds = ("normal", "bacteria", "virus")
-    pictures = [synthetic.radiograph(4, kind=kind, size=320).pixels for kind in kinds]
+    pictures = [dataset.radiograph(4, kind=kind, size=320).pixels for kind in kinds]
     figure = plots.gallery(pictures, ["normal", "bacterial pneumonia", "viral pneumonia"])
     figure.savefig(ASSETS / "radiographs.png", dpi=150)
 
-    parted = _parted(records.comparable(RESULTS).steps)
+    parted = _parted(selection.comparable(RESULTS).steps)
     for name, steps in zip(("progression", "again"), parted, strict=True):
         reached = comparison.together(steps)
         figure = plots.progression(reached[reached["metric"] == "AUC"], metric="AUC")
@@ -49,32 +53,34 @@ def figures() -> None:
 
     shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv")
     first = shares[shares["run"] == shares["run"].iloc[0]]
-    figure = plots.shares(first, class_names=sources.CLASSES)
+    figure = plots.shares(first, class_names=CLASSES)
     figure.savefig(ASSETS / "cues.png", dpi=100)
 
 
 def readme() -> None:
     """Writes the tables of the accepted runs, each between its two marks in README.md."""
-    from xraylib import comparison, prose, records
+    from xraylib.evaluation import comparison
+    from xraylib.report import sentences, tables
+    from xraylib.runs import selection
 
-    kept = records.comparable(RESULTS)
+    kept = selection.comparable(RESULTS)
     progression, again = _parted(kept.steps)
     text = README.read_text(encoding="utf-8")
     for mark, steps in (("results", progression), ("again", again)):
-        lines = _markdown(prose.steps(comparison.together(steps)))
+        lines = _markdown(tables.steps(comparison.together(steps)))
         runs = [record for name in steps for record in kept.records[name]]
-        lines += ["", *sorted({prose.protocol(record) for record in runs})]
+        lines += ["", *sorted({sentences.protocol(record) for record in runs})]
         text = _filled(text, mark, "\n".join(lines))
     chosen = {name: [_chosen(record) for record in kept.records[name]] for name in again}
     reached = comparison.together(again, splits=["test"], threshold=chosen)
-    lines = _markdown(prose.steps(reached[reached["metric"] != "AUC"]))
+    lines = _markdown(tables.steps(reached[reached["metric"] != "AUC"]))
     text = _filled(text, "again, chosen threshold", "\n".join(lines))
     compared = {
         "comparison": comparison.neighbours(progression),
         "again, compared": comparison.pairs(again, _of_again(again)),
     }
     for mark, table in compared.items():
-        lines = _markdown(prose.pairs(table, ("AUC", "balanced accuracy")))
+        lines = _markdown(tables.pairs(table, ("AUC", "balanced accuracy")))
         text = _filled(text, mark, "\n".join(lines))
     both = pd.concat(compared, names=["table"]).reset_index(level=0)
     both.to_csv(RESULTS / "comparison.csv", index=False, float_format="%.4g")
@@ -82,15 +88,15 @@ def readme() -> None:
     shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv").sort_values(
         "run", key=lambda names: names.map(_place), kind="stable"
     )
-    text = _filled(text, "cues", "\n".join(_markdown(prose.resting(shares, effects))))
-    protocols = prose.protocols(pd.read_csv(RESULTS / "protocols.csv"))
+    text = _filled(text, "cues", "\n".join(_markdown(tables.resting(shares, effects))))
+    protocols = tables.protocols(pd.read_csv(RESULTS / "protocols.csv"))
     text = _filled(text, "protocols", "\n".join(_markdown(protocols)))
     for name in ("synthetic", "real"):
         found = pd.read_csv(RESULTS / "shortcuts" / f"{name}.csv")
         if name == "synthetic":  # made countermeasure by countermeasure, read trap by trap
             place = {trap: number for number, trap in enumerate(found["traps"].unique())}
             found = found.sort_values("traps", key=lambda traps: traps.map(place), kind="stable")
-        tried = prose.countermeasures(found)
+        tried = tables.countermeasures(found)
         text = _filled(text, f"countermeasures, {name}", "\n".join(_markdown(tried)))
     README.write_text(text, encoding="utf-8")
 
@@ -120,9 +126,9 @@ def _chosen(record: dict[str, Any]) -> float:
 
 def _place(run: str) -> list[list[tuple[str, float]]]:
     """What to sort runs by: all seeds of a step, then those of the next."""
-    from xraylib import records
+    from xraylib.runs import selection
 
-    return [records.in_order(part) for part in run.split(", seed ")]
+    return [selection.in_order(part) for part in run.split(", seed ")]
 
 
 def _markdown(table: pd.DataFrame) -> list[str]:

@@ -31,9 +31,9 @@ TARGET = 2.0
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures and writes."""
     repeats = side_by_side.repeats(__doc__, arguments, default=REPEATS)
-    machine = side_by_side.machine()
+    this_machine = side_by_side.this_machine()
     report = {
-        "machine": machine,
+        "machine": this_machine,
         "settings": {
             "images": IMAGES,
             "image size": IMAGE_SIZE,

@@ -26,8 +26,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from side_by_side import rounded
 
-from xraylib import models, progress
-from xraylib.data import index, loading, synthetic
+from xraylib import progress
+from xraylib.data import index, loading
+from xraylib.networks import models
+from xraylib.synthetic import dataset
 
 BASE = 100  # images that the others are made of
 SIZE_OF_FILES = 256
@@ -62,7 +64,7 @@ _LOOKS: Final = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, draws and writes."""
     repeats = side_by_side.repeats(__doc__, arguments, default=REPEATS)
-    machine = side_by_side.machine()
+    this_machine = side_by_side.this_machine()
     points = [("images", count, count, IMAGE_SIZE) for count in COUNTS]
     points += [("side, px", size, IMAGES, size) for size in SIZES]
     measured: dict[str, list[dict[str, float]]] = {grown: [] for grown in EXPECTED}
@@ -86,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     drawn(measured).savefig(FIGURE, dpi=110)
     plt.close("all")
     report = {
-        "machine": machine,
+        "machine": this_machine,
         "settings": {
             "files": f"{max(COUNTS):,} JPEGs of about {SIZE_OF_FILES} px",
             "images as the side grows": IMAGES,
@@ -106,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _files(place: Path) -> list[Path]:
     """As many files as are needed, no two alike."""
-    made = synthetic.make_tree(place / "made", images=BASE, size=SIZE_OF_FILES, traps=())
+    made = dataset.make_tree(place / "made", images=BASE, size=SIZE_OF_FILES, traps=())
     contents = [path.read_bytes() for path in index.from_tree(made / "chest_xray")["path"]]
     (place / "files").mkdir()
     paths = [place / "files" / f"{number}.jpeg" for number in range(max(*COUNTS, IMAGES))]

@@ -52,7 +52,7 @@ ENTROPY = "libjpeg, reduced to 1/8: entropy decoding, and little else"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures and writes."""
     repeats = side_by_side.repeats(__doc__, arguments, default=REPEATS)
-    machine = side_by_side.machine()
+    this_machine = side_by_side.this_machine()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         tree, files = side_by_side.radiographs(place)
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             notes.append("Memory is not measured: this system has no /proc/self/status.")
     report = {
-        "machine": machine,
+        "machine": this_machine,
         "settings": {
             "files": f"{len(table)} {files}",
             "image size": IMAGE_SIZE,

@@ -15,7 +15,7 @@ import pandas as pd
 import side_by_side
 from side_by_side import rounded
 
-from xraylib.data import copies
+from xraylib.audit import duplicates
 
 IMAGES = 100_000
 PLANTED = 1_000
@@ -26,12 +26,12 @@ REPEATS = 1  # a long one, with nothing to compare it with
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, checks and writes."""
     repeats = side_by_side.repeats(__doc__, arguments, default=REPEATS)
-    machine = side_by_side.machine()
+    this_machine = side_by_side.this_machine()
     hashes, expected = planted(np.random.default_rng(0))
     found: list[pd.DataFrame] = []
 
     def search() -> None:
-        found[:] = [copies.near_copies(hashes, distance=DISTANCE)]
+        found[:] = [duplicates.near_copies(hashes, distance=DISTANCE)]
 
     if side_by_side.tells_memory():
         side_by_side.forget_peak()
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if side_by_side.tells_memory():
         told["MB above the start at the peak"] = round(side_by_side.resident("VmHWM") - before)
     report = {
-        "machine": machine,
+        "machine": this_machine,
         "settings": {"repeats": repeats},
         "rows": [],
         "tables": {"all pairs of images": [told]},

@@ -24,8 +24,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from xraylib import models
-from xraylib.data import index, loading, sources
+from xraylib.data import index, loading
+from xraylib.data.tree import CLASSES
+from xraylib.networks import models
 
 IMAGE_SIZE = 224
 BATCH_SIZE = 16
@@ -43,7 +44,7 @@ _FRESH: list[keras.Model] = []
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures and writes."""
     repeats = side_by_side.repeats(__doc__, arguments, default=REPEATS)
-    machine = side_by_side.machine()
+    this_machine = side_by_side.this_machine()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         tree, files = side_by_side.radiographs(place)
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 chosen = _chosen(table, place / name, most)
                 found += _compared(call, name, chosen, place / name, repeats)
     report = {
-        "machine": machine,
+        "machine": this_machine,
         "settings": {
             "files": files,
             "image size": IMAGE_SIZE,
@@ -73,7 +74,7 @@ def _chosen(table: pd.DataFrame, folder: Path, most: int) -> pd.DataFrame:
     chosen = table.sample(min(count, len(table)), random_state=0).reset_index(drop=True)
     paths = []
     for number, (path, label) in enumerate(zip(chosen["path"], chosen["label"], strict=True)):
-        there = folder / sources.CLASSES[label]
+        there = folder / CLASSES[label]
         there.mkdir(parents=True, exist_ok=True)
         paths.append(there / f"{number}{path.suffix}")
         shutil.copyfile(path, paths[-1])

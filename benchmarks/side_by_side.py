@@ -23,9 +23,9 @@ import keras
 import numpy as np
 from PIL import Image, features
 
-from xraylib import progress, records
-from xraylib.data import synthetic
+from xraylib import machine, progress
 from xraylib.data.loading import Batches
+from xraylib.synthetic import dataset
 
 RESULTS = Path(__file__).parent / "results"
 # What the table shows of a row, ratios first; the others are in the file of results.
@@ -171,7 +171,7 @@ def radiographs(place: Path) -> tuple[Path, str]:
     data = os.environ.get("XRAYLIB_REAL_DATA")
     if data:
         return Path(data, "chest_xray_originals"), "originals"
-    made = synthetic.make_tree(place / "made", images=120, size=1500)
+    made = dataset.make_tree(place / "made", images=120, size=1500)
     return made / "chest_xray", "made JPEGs of about 1500 px"
 
 
@@ -208,14 +208,14 @@ def epoch(batches: Batches) -> None:
 # ------------------------------------------------------------------------------ telling
 
 
-def machine() -> dict[str, Any]:
+def this_machine() -> dict[str, Any]:
     """What the numbers depend on; to be asked before anything is measured."""
     more = {"pillow": Image.__version__, "libjpeg-turbo": features.version("libjpeg_turbo")}
     gpus = _gpus()
     told: dict[str, Any] = {
         # Of a processor, its cores are told as well.
-        "device": f"{', '.join(gpus)}, {os.cpu_count()} cores" if gpus else records.device(),
-        "versions": records.versions() | more,
+        "device": f"{', '.join(gpus)}, {os.cpu_count()} cores" if gpus else machine.device(),
+        "versions": machine.versions() | more,
     }
     if hasattr(os, "getloadavg"):
         told["load average before"] = [round(load, 1) for load in os.getloadavg()]
@@ -244,7 +244,7 @@ def write(name: str, report: dict[str, Any]) -> Path:
 
     Args:
         name: Of the benchmark.
-        report: machine, as `machine` tells it; settings, a dict of what was chosen; rows, as
+        report: machine, as `this_machine` tells it; settings, a dict of what was chosen; rows, as
             `rows` makes them; and where there are such, notes (sentences), tables (of each title
             its rows) and figure (the name of a picture beside the page).
     """

@@ -2,7 +2,7 @@
 
 Two kinds of work: a training step at 224 px, through what `training.fit` chooses on this machine,
 against Keras as it comes, Keras with the kernels that xraylib asks for and, where it is installed,
-PyTorch; and ten epochs of a new head on a frozen base, through `frozen.fit`, against Keras'
+PyTorch; and ten epochs of a new head on a frozen base, through `transfer.fit`, against Keras'
 recipe with the base in the graph. All take the same batches of uint8 pixels and Adam with
 the same rate, clipped at the same norm. Writes `results/training.json`.
 """
@@ -22,8 +22,9 @@ import side_by_side  # before keras, so that xraylib can ask for kernels
 import keras
 import numpy as np
 
-from xraylib import computation, frozen, models, progress
+from xraylib import machine, progress
 from xraylib.data.loading import Batches
+from xraylib.networks import models, precision, transfer
 
 IMAGE_SIZE = 224
 BATCH_SIZE = 8
@@ -45,16 +46,16 @@ MOST_GRADIENT = 1.0
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures and writes."""
     repeats = side_by_side.repeats(__doc__, arguments, default=REPEATS)
-    machine = side_by_side.machine()
+    this_machine = side_by_side.this_machine()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XRAYLIB_CACHE"] = f"{folder}/cache"
         with side_by_side.as_it_comes() as call:
             of_steps, notes = steps(call, repeats)
             of_heads = heads(call, Path(folder), min(repeats, MOST_REPEATS_OF_HEADS))
-    native, reason = computation.native_bfloat16()
+    native, reason = machine.native_bfloat16()
     notes.append(f"bfloat16: {'computed by this machine' if native else reason}.")
     report = {
-        "machine": machine,
+        "machine": this_machine,
         "settings": {
             "network": "VGG-19, random weights",
             "image size": IMAGE_SIZE,
@@ -85,7 +86,7 @@ def steps(call: Callable[..., Any], repeats: int) -> tuple[list[dict[str, Any]],
     pixels, labels = batches[0]
     ours = models.vgg19(IMAGE_SIZE)
     # Ten thousand epochs of one batch: long work, which a trial is for.
-    way, reason = computation.choose(ours, batches, epochs=10_000)
+    way, reason = precision.choose(ours, batches, epochs=10_000)
     way.set_up(ours, optimizer=adam(RATE_OF_STEPS), loss="binary_crossentropy")
     works: dict[str, Callable[[], object]] = {
         "xraylib": lambda: ours.train_on_batch(pixels, labels),
@@ -98,7 +99,7 @@ def steps(call: Callable[..., Any], repeats: int) -> tuple[list[dict[str, Any]],
         work()  # compiles
     times = side_by_side.in_turns(works, repeats=repeats, description="steps")
     work = f"a training step, {BATCH_SIZE} images"
-    native, _ = computation.native_bfloat16()
+    native, _ = machine.native_bfloat16()
     found = side_by_side.rows(
         times,
         work=work,
@@ -169,7 +170,7 @@ def of_pytorch(batches: Batches) -> tuple[dict[str, Callable[[], object]], str]:
     note = f"PyTorch is {torch.__version__}, without torch.compile"
     if on_gpu:
         note += f" on {torch.cuda.get_device_name()}"
-    native, _ = computation.native_bfloat16()
+    native, _ = machine.native_bfloat16()
     if native:
         works[TORCH_BFLOAT16] = steps_of("bfloat16")
     else:
@@ -196,8 +197,8 @@ def network_of_pytorch() -> Any:
 def heads(call: Callable[..., Any], folder: Path, repeats: int) -> list[dict[str, Any]]:
     """Ten epochs of a new head both ways, each from nothing, with all that is built and compiled.
 
-    Both centre the pixels, clip the gradient and count AUC and accuracy. `frozen.fit` also weights
-    the classes and writes a checkpoint after every epoch.
+    Both centre the pixels, clip the gradient and count AUC and accuracy. `transfer.fit` also
+    weights the classes and writes a checkpoint after every epoch.
     """
     train, validation = noise(TRAIN, IMAGE_SIZE), noise(VALIDATION, IMAGE_SIZE)
     runs = iter(range(repeats))
@@ -208,7 +209,7 @@ def heads(call: Callable[..., Any], folder: Path, repeats: int) -> list[dict[str
         network = models.vgg19(IMAGE_SIZE)
         models.freeze(network)
         with contextlib.redirect_stdout(io.StringIO()):
-            frozen.fit(
+            transfer.fit(
                 network,
                 train,
                 validation,

@@ -26,8 +26,9 @@ import numpy as np
 import training
 from side_by_side import rounded
 
-from xraylib import computation, models, progress
+from xraylib import machine, progress
 from xraylib.data.loading import Batches
+from xraylib.networks import models, precision
 
 IMAGE_SIZES = (224, 400)
 EPOCH = 4470  # images: the real data's train, without what is cut off for validation
@@ -51,10 +52,10 @@ ON_A_PROCESSOR: Final = Work(batch_size=4, steps=1, side=2048, products=4, repea
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures and writes."""
-    on_gpu = bool(computation._gpus())
+    on_gpu = bool(machine.gpus())
     work = ON_A_GPU if on_gpu else ON_A_PROCESSOR
     repeats = side_by_side.repeats(__doc__, arguments, default=work.repeats)
-    machine = side_by_side.machine()
+    this_machine = side_by_side.this_machine()
     found: list[dict[str, Any]] = []
     used: list[dict[str, Any]] = []
     peaks: list[dict[str, Any]] = []
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             used += one.shares
             peaks += one.products
     report = {
-        "machine": machine,
+        "machine": this_machine,
         "settings": {
             "network": "VGG-19, random weights",
             "image sizes": list(IMAGE_SIZES),
@@ -118,7 +119,7 @@ def measured(image_size: int, work: Work) -> Measured:
     )
     ours = models.vgg19(image_size)
     # Ten thousand epochs of few batches: long work, which a trial is for.
-    way, reason = computation.choose(ours, batches, epochs=10_000)
+    way, reason = precision.choose(ours, batches, epochs=10_000)
     way.set_up(ours, optimizer=training.adam(training.RATE_OF_STEPS), loss="binary_crossentropy")
 
     def steps() -> None:

@@ -23,8 +23,13 @@ from typing import Any
 
 import pandas as pd
 
-from xraylib import evaluation, exchange, matching, models, training
-from xraylib.data import augmentation, cache, facts, index, loading, sources, synthetic
+from xraylib import cache
+from xraylib.audit import measurements
+from xraylib.data import augmentation, index, loading, sources, splits
+from xraylib.evaluation import metrics, weighting
+from xraylib.explain import swaps
+from xraylib.networks import models, training
+from xraylib.synthetic import dataset
 
 # isort: split
 # After xraylib, which tells TensorFlow what kernels to take when it is loaded.
@@ -93,7 +98,7 @@ def study(
     rows = []
 
     def add(measured: str, part: pd.DataFrame, **weights: Any) -> None:
-        numbers = evaluation.metrics(
+        numbers = metrics.metrics(
             part["label"].to_numpy(),
             part["score"].to_numpy(),
             patients=part["patient"].to_numpy(),
@@ -104,21 +109,21 @@ def study(
 
     add("validation", validation)
     if aspects is None:
-        values = facts.measure(validation)[matched_for].to_numpy()
+        values = measurements.measure(validation)[matched_for].to_numpy()
     else:
         values = aspects.reindex([path.name for path in validation["path"]]).to_numpy()
     known = pd.notna(values)
     part = validation[known]
     # Classes that do not overlap cannot be matched: then there is no such row.
     with contextlib.suppress(ValueError):
-        weights = matching.weights(part["label"].to_numpy(), values[known])
+        weights = weighting.weights(part["label"].to_numpy(), values[known])
         add(f"validation matched for {matched_for}", part, weights=weights)
-        rows[-1]["images"] = rows[-2]["images"] = round(matching.effective_size(weights))
+        rows[-1]["images"] = rows[-2]["images"] = round(weighting.effective_size(weights))
     if (predictions["split"] == "test").any():
         add("test", predictions[predictions["split"] == "test"])
     looks = looks_of(table[table["split"] == "train"], aspects, seed=seed)
-    scored = exchange.rescore(model, validation, looks, images=80, seed=seed, **how)
-    for row in exchange.shares(scored, seed=seed).to_dict("records"):
+    scored = swaps.rescore(model, validation, looks, images=80, seed=seed, **how)
+    for row in swaps.shares(scored, seed=seed).to_dict("records"):
         part = {name: row[name] for name in ("value", "low", "high")}
         rows.append(shared | {"on": "validation", "metric": f"rests on {row['cue']}", **part})
     return rows
@@ -126,9 +131,9 @@ def study(
 
 def looks_of(
     train: pd.DataFrame, aspects: pd.Series | None, *, seed: int
-) -> tuple[exchange.Look, exchange.Look]:
+) -> tuple[swaps.Look, swaps.Look]:
     """What the classes look like, with the true width/height by file name where that is lost."""
-    looks = exchange.looks(train, seed=seed)
+    looks = swaps.looks(train, seed=seed)
     if aspects is None:
         return looks
     names = train["path"].map(lambda path: path.name)
@@ -176,10 +181,10 @@ def on_synthetic(seeds: list[int]) -> None:
 
 
 def _on_made(name: str, *, seed: int, **how: Any) -> list[dict[str, Any]]:
-    traps = {"no trap": (), "all traps": synthetic.TRAPS}.get(name, (name,))
+    traps = {"no trap": (), "all traps": dataset.TRAPS}.get(name, (name,))
     place = cache.cache_folder() / "experiments" / f"{name}-{seed}"
-    tree = sources.locate(synthetic.make_tree(place, seed=seed, traps=traps))
-    table = index.hold_out_validation(index.from_tree(tree), seed=seed)
+    tree = sources.locate(dataset.make_tree(place, seed=seed, traps=traps))
+    table = splits.hold_out_validation(index.from_tree(tree), seed=seed)
     return study(table, {"traps": name}, seed=seed, **how)
 
 
@@ -204,7 +209,7 @@ def on_real(data: Path, seeds: list[int]) -> None:
             table = index.from_tree(data / folder)
             if folder != "chest_xray_224":
                 table = table[table["split"] != "test"]  # the few of the originals say nothing
-            table = index.hold_out_validation(table, share=share, seed=seed)
+            table = splits.hold_out_validation(table, share=share, seed=seed)
             for countermeasure in countermeasures:
                 about = {"data": folder, "countermeasure": countermeasure, "seed": seed}
                 job = partial(

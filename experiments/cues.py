@@ -1,7 +1,7 @@
 """What the networks of finished runs rest on: changes and exchanges on their own validation.
 
-`python experiments/cues.py RUNS --data FOLDER` writes cues.csv (`interventions.effects`) and
-shares.csv (`exchange.shares`) into assets/results/shortcuts. RUNS holds records and models as the
+`python experiments/cues.py RUNS --data FOLDER` writes cues.csv (`perturbations.effects`) and
+shares.csv (`swaps.shares`) into assets/results/shortcuts. RUNS holds records and models as the
 notebooks leave them, FOLDER the images they were trained on; `--shapes` names a CSV of the columns
 file, width and height, where the images themselves no longer have their shape. Every network is
 written as it comes; started again, those that are there are not asked again.
@@ -14,8 +14,9 @@ from pathlib import Path
 import pandas as pd
 from countermeasures import RESULTS, looks_of
 
-from xraylib import exchange, interventions, records
-from xraylib.data import index, sources
+from xraylib.data import index, sources, splits
+from xraylib.explain import perturbations, swaps
+from xraylib.runs import records, selection
 
 
 def ask(runs: Path, data: Path, *, aspects: pd.Series | None, images: int) -> None:
@@ -27,20 +28,20 @@ def ask(runs: Path, data: Path, *, aspects: pd.Series | None, images: int) -> No
         if model is None:
             continue
         found += 1
-        name, seed = records.name(record), record["seed"]
+        name, seed = selection.name(record), record["seed"]
         if shares.exists() and name in set(pd.read_csv(shares)["run"]):
             continue
-        table = index.hold_out_validation(index.from_tree(sources.locate(data)), seed=seed)
+        table = splits.hold_out_validation(index.from_tree(sources.locate(data)), seed=seed)
         train, validation = (table[table["split"] == split] for split in ("train", "validation"))
         scored_then = records.predictions(record).query("split == 'validation'")["path"]
         if {Path(path).name for path in scored_then} != {path.name for path in validation["path"]}:
             raise SystemExit(f"{data} does not give the validation images of {record['folder']}")
         looks = looks_of(train, aspects, seed=seed)
-        changed = interventions.rescore(model, validation, images=images, seed=seed)
-        given = exchange.rescore(model, validation, looks, images=images, seed=seed)
-        share = exchange.shares(given, seed=seed)
+        changed = perturbations.rescore(model, validation, images=images, seed=seed)
+        given = swaps.rescore(model, validation, looks, images=images, seed=seed)
+        share = swaps.shares(given, seed=seed)
         # The shares last, for they tell what is done.
-        _add(effects, name, changed, interventions.effects(changed, seed=seed))
+        _add(effects, name, changed, perturbations.effects(changed, seed=seed))
         _add(shares, name, changed, share)
         print(name, share.set_index("cue")["value"].round(2).to_dict(), flush=True)
     if not found:

@@ -28,8 +28,9 @@ from typing import Any
 import pandas as pd
 from countermeasures import RESULTS, run
 
-from xraylib import evaluation, models, training
-from xraylib.data import index, loading, sources
+from xraylib.data import index, loading, sources, splits
+from xraylib.evaluation import metrics
+from xraylib.networks import models, training
 
 # isort: split
 # After xraylib, which tells TensorFlow what kernels to take when it is loaded.
@@ -47,14 +48,14 @@ PROTOCOLS = (
 def cuts(table: pd.DataFrame, protocol: str, *, seed: int) -> list[pd.DataFrame]:
     """The tables of one protocol, a network each, whose test is what that network is judged by."""
     if protocol == "official test":
-        return [index.hold_out_validation(table, share=SHARE, seed=seed)]
+        return [splits.hold_out_validation(table, share=SHARE, seed=seed)]
     if protocol == "random re-split of all images":
-        return [index.resplit(table, share=SHARE, seed=seed)]
+        return [splits.resplit(table, share=SHARE, seed=seed)]
     judged = [
         fold.assign(split=fold["split"].replace("validation", "test"))
-        for fold in index.folds(table, seed=seed)
+        for fold in splits.folds(table, seed=seed)
     ]
-    return [index.hold_out_validation(fold, share=SHARE, seed=seed) for fold in judged]
+    return [splits.hold_out_validation(fold, share=SHARE, seed=seed) for fold in judged]
 
 
 def study(
@@ -72,7 +73,7 @@ def study(
         for cut in cuts(images.table, protocol, seed=seed)
     ]
     scored = pd.concat(parts, ignore_index=True)
-    numbers = evaluation.metrics(
+    numbers = metrics.metrics(
         scored["label"].to_numpy(),
         scored["score"].to_numpy(),
         patients=scored["patient"].to_numpy(),

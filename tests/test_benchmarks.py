@@ -352,7 +352,7 @@ def test_utilization_tells_of_each_size_and_of_the_aim_on_a_gpu(
     monkeypatch.setattr(utilization, "IMAGE_SIZES", (4, 8))
     monkeypatch.setattr(utilization.models, "vgg19", tiny_network)
     monkeypatch.setattr(utilization.training, "of_pytorch", lambda batches: ({}, "No PyTorch."))
-    monkeypatch.setattr(utilization.computation, "_gpus", lambda: gpus)
+    monkeypatch.setattr(utilization.machine, "gpus", lambda: gpus)
     tiny = utilization.Work(batch_size=2, steps=3, side=8, products=2, repeats=2)
     monkeypatch.setattr(utilization, "ON_A_GPU" if gpus else "ON_A_PROCESSOR", tiny)
     monkeypatch.setattr(
@@ -391,9 +391,9 @@ sys.meta_path.insert(0, RefuseTensorFlow())
 
 import side_by_side, utilization, jax
 
-print(side_by_side.machine()["device"])
+print(side_by_side.this_machine()["device"])
 jax.devices = lambda *_: [SimpleNamespace(platform="gpu", id=0, device_kind="A card")]
-print(side_by_side.machine()["device"])
+print(side_by_side.this_machine()["device"])
 """
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import platformdirs
 import pytest
 
-from xraylib.data import cache
+from xraylib import cache, errors
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def test_cache_folder_expands_home(tmp_path, monkeypatch):
 
 def test_cache_folder_that_is_a_file(folder):
     folder.write_text("")
-    with pytest.raises(cache.CacheError, match=r"cannot create the cache folder .* XRAYLIB_CACHE"):
+    with pytest.raises(errors.CacheError, match=r"cannot create the cache folder .* XRAYLIB_CACHE"):
         cache.cache_folder()
 
 
@@ -404,7 +404,9 @@ def test_no_lock(monkeypatch):
 
     monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
     with (
-        pytest.raises(cache.CacheError, match=r"cannot lock .*kaggle\.lock \(.*No locks available"),
+        pytest.raises(
+            errors.CacheError, match=r"cannot lock .*kaggle\.lock \(.*No locks available"
+        ),
         cache.data_set_locked("kaggle"),
     ):
         pass

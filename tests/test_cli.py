@@ -7,7 +7,7 @@ import sys
 
 import pandas as pd
 import pytest
-from test_batch import notebook
+from support.notebooks import notebook
 
 from xraylib import cli
 
@@ -68,8 +68,8 @@ def test_audit_prints_the_worst_first_and_writes_a_page_and_json(tree, tmp_path,
 def test_audit_exits_1_for_a_severe_finding_only(tree, capsys, monkeypatch, severity, status):
     found = {"check": "copies", "severity": severity, "count": 1234, "meaning": "word " * 40}
     found = pd.DataFrame([{**found, "examples": ["a.jpeg", "\x1b[2J.jpeg"]}])
-    monkeypatch.setattr("xraylib.data.facts.measure", lambda table: table)
-    monkeypatch.setattr("xraylib.data.audit.findings", lambda measured, seed: found)
+    monkeypatch.setattr("xraylib.audit.measurements.measure", lambda table: table)
+    monkeypatch.setattr("xraylib.audit.checks.findings", lambda measured, seed: found)
     monkeypatch.setenv("COLUMNS", "50")
     assert cli.main(["audit", str(tree)]) == status
     first, *lines = capsys.readouterr().out.splitlines()
@@ -82,7 +82,7 @@ def test_audit_exits_1_for_a_severe_finding_only(tree, capsys, monkeypatch, seve
 def test_audit_tells_a_wrong_folder_or_an_unwritable_one_before_the_work(
     tree, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("xraylib.data.facts.measure", None)
+    monkeypatch.setattr("xraylib.audit.measurements.measure", None)
     assert cli.main(["audit", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert error.startswith("xraylib: ") and "nowhere" in error and error.count("\n") == 1
@@ -149,7 +149,7 @@ def page(monkeypatch):
         asked.append((folder, how))
         return "the page"
 
-    monkeypatch.setattr("xraylib.progression.page", made)
+    monkeypatch.setattr("xraylib.report.runs_page.page", made)
     return asked
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from xraylib.data import index, sources
+from xraylib.data import index, sources, splits
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,7 +21,7 @@ def countermeasures():
 
 
 def studied(module, tree, **more):
-    table = index.hold_out_validation(index.from_tree(sources.locate(tree)), seed=0)
+    table = splits.hold_out_validation(index.from_tree(sources.locate(tree)), seed=0)
     how = {"matched_for": "aspect", "image_size": 32, "epochs": 1, "batch_size": 8, "seed": 0}
     return pd.DataFrame(module.study(table, {"data": "tiny"}, **how | more))
 

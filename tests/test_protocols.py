@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xraylib import evaluation
 from xraylib.data import index, loading
+from xraylib.evaluation import metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {"epochs": 1, "batch_size": 8, "seed": 0}
@@ -129,7 +129,7 @@ def test_a_study_has_one_row_a_metric(protocols, images):
         *("data", "protocol", "seed", "images"),
         *("metric", "value", "low", "high", "shared_patients"),
     ]
-    assert tuple(found["metric"]) == evaluation.METRICS
+    assert tuple(found["metric"]) == metrics.METRICS
     assert (found["images"] == 7).all()
     # The tree has virus-1 on both sides, and person1_virus_6 must have come to train.
     assert found["shared_patients"].tolist() == pytest.approx([1 / 7] * len(found))
@@ -143,6 +143,6 @@ def test_the_folds_are_judged_together(protocols, images, monkeypatch):
     monkeypatch.setattr(protocols, "judged", by_label)
     name = "cross-validation by patient in train"
     found = pd.DataFrame(protocols.study(images, {"data": "tiny"}, protocol=name, **TINY))
-    assert len(found) == len(evaluation.METRICS)
+    assert len(found) == len(metrics.METRICS)
     assert (found["images"] == 28).all()
     assert found.set_index("metric").loc["AUC", "value"] == 1

@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from xraylib import batch, parameters
+from xraylib import errors
+from xraylib.runs import execution, parameters
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -127,12 +128,12 @@ def _parser() -> argparse.ArgumentParser:
 def _run(asked: argparse.Namespace) -> int:
     notebooks = asked.notebooks or sorted(Path("notebooks").glob("[0-9]*.ipynb"))
     if not notebooks:
-        raise batch.NotebookError(
+        raise errors.NotebookError(
             f"no notebooks: run this in the project's folder, or name some. Received: {Path.cwd()}"
         )
-    given: dict[str, Any] = batch.read_parameters(asked.parameters) if asked.parameters else {}
+    given: dict[str, Any] = parameters.read_parameters(asked.parameters) if asked.parameters else {}
     given |= {name: parameters.literal(value) for name, value in asked.p}
-    done = batch.run_notebooks(notebooks, out=asked.out, given=given, jobs=asked.jobs)
+    done = execution.run_notebooks(notebooks, out=asked.out, given=given, jobs=asked.jobs)
     print()
     folder = Path(given.get("RUN_DIR", asked.out))
     _show(folder)
@@ -149,10 +150,10 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _synthetic(asked: argparse.Namespace) -> int:
-    from xraylib.data import synthetic
+    from xraylib.synthetic import dataset
 
-    traps = synthetic.TRAPS if asked.traps is None else asked.traps
-    folder = synthetic.make_tree(
+    traps = dataset.TRAPS if asked.traps is None else asked.traps
+    folder = dataset.make_tree(
         asked.folder, images=asked.images, size=asked.size, seed=asked.seed, traps=traps
     )
     print(folder)
@@ -160,18 +161,19 @@ def _synthetic(asked: argparse.Namespace) -> int:
 
 
 def _audit(asked: argparse.Namespace) -> int:
-    from xraylib import pages
-    from xraylib.data import audit, facts, index
+    from xraylib.audit import checks, measurements
+    from xraylib.data import index
+    from xraylib.report import audit_page
 
     table = index.from_class_folders(asked.folder)
     if asked.out:
         _make_writable(asked.out)
-    measured = facts.measure(table)
-    findings = audit.findings(measured, seed=asked.seed).sort_values(
-        "severity", key=lambda column: column.map(list(pages.MARKS).index), kind="stable"
+    measured = measurements.measure(table)
+    findings = checks.findings(measured, seed=asked.seed).sort_values(
+        "severity", key=lambda column: column.map(list(audit_page.MARKS).index), kind="stable"
     )
     _show_findings(findings)
-    print(f"{pages.verdict(findings)}, in {len(measured):,} images; not a medical device")
+    print(f"{audit_page.verdict(findings)}, in {len(measured):,} images; not a medical device")
     if asked.out:
         _write_audit(asked, measured=measured, findings=findings)
         print(f"{asked.out / 'audit.html'}\n{asked.out / 'audit.json'}")
@@ -194,9 +196,9 @@ def _publish(folder: Path, **how: Any) -> Path:
     import matplotlib
 
     matplotlib.use("Agg")
-    from xraylib import pages
+    from xraylib.report import publish
 
-    return pages.publish(folder, **how)
+    return publish.publish(folder, **how)
 
 
 def _share(words: str) -> float:
@@ -210,7 +212,7 @@ def _share(words: str) -> float:
 
 
 def _cache(asked: argparse.Namespace) -> int:
-    from xraylib.data import cache
+    from xraylib import cache
 
     entries = cache.entries()
     _show_entries(entries)
@@ -219,7 +221,7 @@ def _cache(asked: argparse.Namespace) -> int:
 
 
 def _prune(asked: argparse.Namespace) -> int:
-    from xraylib.data import cache
+    from xraylib import cache
 
     removed = cache.prune(cache.parse_size(asked.to), everything=asked.all)
     _show_entries(removed)
@@ -237,10 +239,11 @@ def _show_entries(entries: pd.DataFrame) -> None:
 
 def _show(folder: Path | str) -> None:
     """Prints what the runs in a folder reached; that there are none is no error."""
-    from xraylib import prose, records
+    from xraylib.report import tables
+    from xraylib.runs import records
 
     try:
-        table = prose.progression(records.table(folder))
+        table = tables.progression(records.table(folder))
     except ValueError as error:
         print(error)
     else:
@@ -285,10 +288,10 @@ def _write_audit(
     import matplotlib
 
     matplotlib.use("Agg")
-    from xraylib import pages, plots, report
+    from xraylib.report import audit_page, html, plots
 
     classes = measured.drop_duplicates("label").sort_values("label")["class"].tolist()
-    page = pages.audit(
+    page = audit_page.audit(
         f"Audit of {asked.folder.resolve().name}",
         findings=findings,
         measured=measured,
@@ -299,9 +302,9 @@ def _write_audit(
         "xraylib": importlib.metadata.version("xraylib"),
         "folder": asked.folder.resolve().name,
         "seed": asked.seed,
-        "verdict": pages.verdict(findings),
+        "verdict": audit_page.verdict(findings),
         "counts": counts.to_dict("records"),
         "findings": json.loads(findings.to_json(orient="records")),
     }
-    report.write(asked.out / "audit.json", json.dumps(told, indent=1, allow_nan=False) + "\n")
-    report.write(asked.out / "audit.html", page)
+    html.write(asked.out / "audit.json", json.dumps(told, indent=1, allow_nan=False) + "\n")
+    html.write(asked.out / "audit.html", page)

@@ -1,4 +1,49 @@
-"""How the message of another library's error is told within one of ours."""
+"""The exceptions that this library raises, as one tree.
+
+    XraylibError
+    ├── DataSourceError      (ValueError)    a data source that cannot be used
+    ├── UnreadableImage      (ValueError)    a file that gives no pixels
+    ├── TooFewPatientsError  (ValueError)    too few patients of a class to cross-validate
+    ├── ParameterError       (ValueError)    a notebook's parameter that does not exist or fit
+    ├── NotebookError        (ValueError)    a notebook or a parameter file that cannot be run
+    ├── CacheError           (OSError)       no cache folder, or no lock in it
+    └── RunInProgressError   (RuntimeError)  another process is at the same run
+
+Each is also the built-in exception beside it. An argument out of its range is a plain `ValueError`,
+a disk that is full a plain `OSError`.
+"""
+
+
+class XraylibError(Exception):
+    """Whatever this library raises under a name of its own; the message says what to do."""
+
+
+class DataSourceError(XraylibError, ValueError):
+    """A data source that cannot be used; the message says why and what to do, in one line."""
+
+
+class UnreadableImage(XraylibError, ValueError):  # noqa: N818 - what it is, is said
+    """A file that gives no pixels; the message names the file and the reason in one line."""
+
+
+class TooFewPatientsError(XraylibError, ValueError):
+    """Too few patients of a class to cross-validate."""
+
+
+class ParameterError(XraylibError, ValueError):
+    """A parameter that does not exist or has the wrong type; the message lists those there are."""
+
+
+class NotebookError(XraylibError, ValueError):
+    """A notebook or a file of parameters that cannot be run; the message says why."""
+
+
+class CacheError(XraylibError, OSError):
+    """No cache folder, or no lock in it; the message says why and what to do, in one line."""
+
+
+class RunInProgressError(XraylibError, RuntimeError):
+    """Another process is at the same run."""
 
 
 def one_line(error: Exception) -> str:

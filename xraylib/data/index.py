@@ -8,15 +8,13 @@ separate families.
 
 import re
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pandas as pd
 
-from xraylib.data import sources
-from xraylib.data.sources import CLASSES, SPLITS, DataSourceError, image_files
+from xraylib.data.tree import CLASSES, LEVELS, SPLITS, image_files, shallowest, subfolders, trees_in
+from xraylib.errors import DataSourceError
 
 COLUMNS: Final = ("path", "label", "split", "patient", "subtype")
 
@@ -117,7 +115,7 @@ def from_class_folders(folder: Path | str) -> pd.DataFrame:
     tree, splits = _splits(folder)
     if wrong := [
         below.name
-        for below in sources._subfolders(tree)
+        for below in subfolders(tree)
         if below.name not in SPLITS and below.name.casefold() in _SPLIT_LIKE
     ]:
         raise DataSourceError(
@@ -126,7 +124,7 @@ def from_class_folders(folder: Path | str) -> pd.DataFrame:
     found = {
         (split, below.name): image_files(below)
         for split, place in splits.items()
-        for below in sources._subfolders(place)
+        for below in subfolders(place)
         if below.name != place.name  # the inner one of a doubled tree
     }
     names = sorted({name for _, name in found}, key=lambda name: (name.casefold(), name))
@@ -152,9 +150,9 @@ def from_class_folders(folder: Path | str) -> pd.DataFrame:
 
 def _splits(folder: Path) -> tuple[Path, dict[str, Path]]:
     """The folder that holds the splits or the classes, and each split's own folder."""
-    trees = sources._trees(folder)
+    trees = trees_in(folder)
     for split in SPLITS:
-        trees = trees or sources._shallowest(folder, names=(split,))
+        trees = trees or shallowest(folder, names=(split,))
     if len(trees) > 1:
         listed = ", ".join(str(tree) for tree in trees)
         raise DataSourceError(f"{folder} holds {len(trees)} trees ({listed}): give one of them")
@@ -162,12 +160,12 @@ def _splits(folder: Path) -> tuple[Path, dict[str, Path]]:
         return trees[0], {s: trees[0] / s for s in SPLITS if (trees[0] / s).is_dir()}
     # Archives often wrap everything in a folder or two.
     inner = folder
-    for _ in range(sources._LEVELS):
-        below = sources._subfolders(inner)
+    for _ in range(LEVELS):
+        below = subfolders(inner)
         if len(below) != 1:
             break
         inner = below[0]
-    if len(sources._subfolders(inner)) > 1:
+    if len(subfolders(inner)) > 1:
         folder = inner
     return folder, {"all": folder}
 
@@ -188,148 +186,3 @@ def warn_unless_kaggle(table: pd.DataFrame) -> None:
         warnings.warn(
             f"not the complete Kaggle set of 5,856 images: {'; '.join(differences)}", stacklevel=2
         )
-
-
-def hold_out_validation(table: pd.DataFrame, *, share: float = 0.15, seed: int = 0) -> pd.DataFrame:
-    """Cuts a validation split from train by patient, stratified by class.
-
-    `train` and `val`, which has only 16 images, are one pool. No patient is on both sides. The
-    rows of `test` are left as they are.
-
-    Args:
-        table: As `from_tree` returns it.
-        share: Of the pool's images that become validation, in (0, .5]. The nearest 1/k is taken.
-        seed: Of the shuffling.
-
-    Returns:
-        A copy of `table` with `split` one of `"train"`, `"validation"`, `"test"`.
-
-    Raises:
-        ValueError: `share` is out of range, or a class has too few patients to be on both sides.
-    """
-    parts = _parts(share)
-    table = table.copy()
-    pool = table[table["split"] != "test"]
-    asked = f"a validation share of {share} needs"
-    held_out = next(_held_out(pool, parts, seed=seed, asked=asked, advice="a larger share"))
-    table.loc[pool.index, "split"] = "train"
-    table.loc[pool.index[held_out], "split"] = "validation"
-    return table
-
-
-def folds(table: pd.DataFrame, *, number: int = 5, seed: int) -> list[pd.DataFrame]:
-    """Cuts train into parts by patient, stratified by class, for a cross-validation.
-
-    `train` and `val`, or `validation`, are one pool, as in `hold_out_validation`; `test` is left
-    out. Each part is once the validation of what the others train: every image is validated once,
-    and no patient is on both sides.
-
-    Args:
-        table: As `from_tree` or `hold_out_validation` returns it.
-        number: Of parts, 2 or more.
-        seed: Of the shuffling.
-
-    Returns:
-        `number` copies of the pool's rows, in the order and with the index of `table`, with
-        `split` one of `"train"`, `"validation"`.
-
-    Raises:
-        ValueError: `number` is below 2, or a class has fewer patients than that.
-    """
-    if number < 2:
-        raise ValueError(f"the number of folds must be 2 or more. Received: {number}")
-    pool = table[table["split"] != "test"]
-    asked, advice = f"{number} folds need", "a smaller number of folds"
-    cuts = []
-    for held_out in _held_out(pool, number, seed=seed, asked=asked, advice=advice):
-        cut = pool.assign(split="train")
-        cut.loc[pool.index[held_out], "split"] = "validation"
-        cuts.append(cut)
-    return cuts
-
-
-def resplit(table: pd.DataFrame, *, share: float, seed: int) -> pd.DataFrame:
-    """Throws all images together, `test` too, and deals them out at random, image by image.
-
-    This leaks: images of one patient come to both sides, and `test` is no longer of another origin
-    than `train`. It is done often, and it is here to show what it does to a result; it is for
-    nothing else. To cut a validation to work with, take `hold_out_validation`.
-
-    Args:
-        table: As `from_tree` or `hold_out_validation` returns it.
-        share: Of the images outside test that become validation, as for `hold_out_validation`.
-        seed: Of the dealing.
-
-    Returns:
-        A copy of `table` with `split` one of `"train"`, `"validation"`, `"test"`. Test has as many
-        images of each class as before, so that its prevalence is the same.
-
-    Raises:
-        ValueError: `share` is out of range, or a class has too few images for every split.
-    """
-    parts = _parts(share)
-    table = table.copy()
-    rng = np.random.default_rng(seed)
-    for label, name in enumerate(CLASSES):
-        rows = table[table["label"] == label]
-        tests = int((rows["split"] == "test").sum())
-        others = len(rows) - tests
-        if not tests or others < parts:
-            raise ValueError(
-                f"{name} has {tests} images in test and {others} others, and a validation share "
-                f"of {share} needs 1 and {parts}: give more images, or a larger share"
-            )
-        dealt = ["test"] * tests + ["validation"] * round(others / parts)
-        dealt += ["train"] * (len(rows) - len(dealt))
-        table.loc[rows.index, "split"] = rng.permutation(dealt)
-    return table
-
-
-def _parts(share: float) -> int:
-    """Of how many equal parts the validation is one."""
-    if not 0 < share <= 0.5:
-        raise ValueError(f"share of validation must be above 0 and at most .5. Received: {share}")
-    return round(1 / share)
-
-
-def _held_out(
-    pool: pd.DataFrame, parts: int, *, seed: int, asked: str, advice: str
-) -> Iterator[np.ndarray]:
-    """The positions of each part's rows: no patient is in two, and each class is in all.
-
-    `asked` and `advice` say what needs so many patients, and what else to give than more images.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    patients = pool.groupby("label")["patient"].nunique()
-    for label, name in enumerate(CLASSES):
-        if patients.get(label, 0) < parts:
-            raise ValueError(
-                f"{name} has {patients.get(label, 0)} patients in train and val, and {asked} "
-                f"{parts}: give more images, or {advice}"
-            )
-    splitter = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
-    for _, held_out in splitter.split(pool, pool["label"], pool["patient"]):
-        yield held_out
-
-
-def limit(table: pd.DataFrame, images: int, *, seed: int = 0) -> pd.DataFrame:
-    """Keeps at most so many images of each class in each split, drawn at random.
-
-    Args:
-        table: As `from_tree` or `hold_out_validation` returns it.
-        images: The most to keep of one class in one split; 0 keeps all.
-        seed: Of the drawing.
-
-    Returns:
-        The rows kept, in the order of `table`, with a fresh index.
-
-    Raises:
-        ValueError: `images` is negative.
-    """
-    if images < 0:
-        raise ValueError(f"the limit must be 0 (all images) or more. Received: {images}")
-    if images:
-        drawn = table.sample(frac=1, random_state=seed).groupby(["split", "label"]).head(images)
-        table = table.loc[sorted(drawn.index)]
-    return table.reset_index(drop=True)

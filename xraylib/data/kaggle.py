@@ -7,9 +7,9 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from xraylib import errors, progress
-from xraylib.data import cache, sources
-from xraylib.data.sources import SPLITS, DataSourceError
+from xraylib import cache, errors, progress
+from xraylib.data.tree import SPLITS, incomplete, is_image, is_real, is_zip, trees_in
+from xraylib.errors import DataSourceError
 
 # Pinned: every number of the series belongs to these files, and once cached kagglehub serves a
 # pinned version, and only a pinned one, without a network.
@@ -31,11 +31,11 @@ def fetch() -> Path:
         cache.CacheError: There can be no cache folder, or no lock in it.
     """
     by_hand = cache.cache_folder() / "kaggle"
-    if not sources._trees(by_hand):
+    if not trees_in(by_hand):
         if not _archives(by_hand):
             return _download(by_hand)
         with cache.data_set_locked("kaggle"):
-            if not sources._trees(by_hand):  # nobody else has meanwhile
+            if not trees_in(by_hand):  # nobody else has meanwhile
                 _unpack(by_hand)
     return by_hand
 
@@ -106,9 +106,7 @@ def _knock() -> None:
 def _archives(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(
-        path for path in folder.iterdir() if sources._is_zip(path.name) and path.is_file()
-    )
+    return sorted(path for path in folder.iterdir() if is_zip(path.name) and path.is_file())
 
 
 def _unpack(by_hand: Path) -> None:
@@ -124,7 +122,7 @@ def _unpack(by_hand: Path) -> None:
         with zipfile.ZipFile(archive) as opened:
             members = _members(opened, archive=archive)
             _extract(opened, members, temporary)
-        problem = sources._incomplete(temporary)
+        problem = incomplete(temporary)
         if problem:
             raise DataSourceError(f"{problem} (in {archive}): put the whole data set there")
         temporary.rename(by_hand / "chest_xray")
@@ -160,8 +158,8 @@ def _members(opened: zipfile.ZipFile, *, archive: Path) -> dict[PurePosixPath, z
                 f"{archive} has a member that would leave its folder ({member.filename!r}): "
                 "do not trust it, download the data set again"
             )
-        real = all(sources._is_real(part) for part in path.parts)
-        if real and sources._is_image(path.name) and not member.is_dir():
+        real = all(is_real(part) for part in path.parts)
+        if real and is_image(path.name) and not member.is_dir():
             members[path] = member
     splits_of: dict[PurePosixPath, set[str]] = {}
     for path in members:

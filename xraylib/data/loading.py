@@ -21,10 +21,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from xraylib import progress
-from xraylib.data import cache, reading, sources
+from xraylib import cache, errors, progress
+from xraylib.data import reading
 from xraylib.data.augmentation import Augmentation, recompressed
 from xraylib.data.resizing import Fit, Resize, square
+from xraylib.data.tree import CLASSES
 
 # Part of every key: raise it when the same files would give other pixels.
 _VERSIONS: Final[dict[Resize, int]] = {"bilinear": 2, "area": 3}
@@ -96,9 +97,7 @@ class Images:
 
     def counts(self) -> pd.DataFrame:
         """Images and patients of each class in each split: split, class, images, patients."""
-        named = self.table.assign(
-            **{"class": [sources.CLASSES[label] for label in self.table["label"]]}
-        )
+        named = self.table.assign(**{"class": [CLASSES[label] for label in self.table["label"]]})
         groups = named.groupby(["split", "class"], sort=True)
         return groups.agg(images=("path", "size"), patients=("patient", "nunique")).reset_index()
 
@@ -307,7 +306,7 @@ def _write(
     def attempt(path: Path) -> np.ndarray | str:
         try:
             return read(path)
-        except reading.UnreadableImage as error:
+        except errors.UnreadableImage as error:
             # Less the path, for the cache is found again when the files have moved.
             return str(error).removeprefix(f"{path} ")
 
@@ -380,14 +379,14 @@ def _complain(
         return
     first = next(iter(unreadable.values()))
     if strict:
-        raise reading.UnreadableImage(
+        raise errors.UnreadableImage(
             f"{len(unreadable)} of {len(table)} images cannot be read, and strict=True: {first}"
         )
     before = set(table[["split", "label"]].itertuples(index=False, name=None))
     after = set(table.loc[readable, ["split", "label"]].itertuples(index=False, name=None))
     if before != after:
         split, label = min(before - after)
-        raise ValueError(f"not one image of {split}/{sources.CLASSES[label]} can be read: {first}")
+        raise ValueError(f"not one image of {split}/{CLASSES[label]} can be read: {first}")
     shown = "; ".join(list(unreadable.values())[:3])
     more = f"; and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
     warnings.warn(f"{len(unreadable)} of {len(table)} images left out: {shown}{more}", stacklevel=3)

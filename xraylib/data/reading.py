@@ -30,10 +30,6 @@ _OTHER_FORMATS: Final = (
 )
 
 
-class UnreadableImage(ValueError):  # noqa: N818 - what it is, is said
-    """A file that gives no pixels; the message names the file and the reason in one line."""
-
-
 def stored(path: Path | str) -> bytes:
     """Reads the bytes of one file as they are, whatever they hold.
 
@@ -50,22 +46,24 @@ def stored(path: Path | str) -> bytes:
     try:
         path = path.expanduser()
         if path.is_dir():
-            raise UnreadableImage(f"{path} is a folder: give one image file")
+            raise errors.UnreadableImage(f"{path} is a folder: give one image file")
         if path.exists() and not path.is_file():
-            raise UnreadableImage(f"{path} is a device or a pipe: give one image file")
+            raise errors.UnreadableImage(f"{path} is a device or a pipe: give one image file")
         content = path.read_bytes()
     except FileNotFoundError:
-        raise UnreadableImage(
+        raise errors.UnreadableImage(
             f"{path} does not exist: check the path (the working folder is {Path.cwd()})"
         ) from None
     except PermissionError:
-        raise UnreadableImage(f"{path} may not be read (permission denied): chmod it") from None
+        raise errors.UnreadableImage(
+            f"{path} may not be read (permission denied): chmod it"
+        ) from None
     except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, UnreadableImage):
+        if isinstance(error, errors.UnreadableImage):
             raise
-        raise UnreadableImage(f"{path} cannot be read: {errors.one_line(error)}") from None
+        raise errors.UnreadableImage(f"{path} cannot be read: {errors.one_line(error)}") from None
     if not content:
-        raise UnreadableImage(f"{path} is empty (0 bytes): fetch it again or remove it")
+        raise errors.UnreadableImage(f"{path} is empty (0 bytes): fetch it again or remove it")
     return content
 
 
@@ -153,12 +151,12 @@ def _decoded(
     except MemoryError:
         raise  # this machine's state, not the file's
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableImage(
+        raise errors.UnreadableImage(
             f"{path} claims to be too large ({errors.one_line(error)}): at most "
             f"{MOST_PIXELS:,} pixels are read; check where the file comes from, or reduce it first"
         ) from None
     except Image.UnidentifiedImageError:
-        raise UnreadableImage(
+        raise errors.UnreadableImage(
             f"{path} is not a JPEG or PNG image but {_looks_like(content)}: convert it or remove it"
         ) from None
     except Exception as error:
@@ -166,13 +164,13 @@ def _decoded(
         # zlib.error, ...), and to the caller they all mean the same.
         reason = errors.one_line(error)
         damage = "cut short" if "truncated" in reason else "damaged"
-        raise UnreadableImage(
+        raise errors.UnreadableImage(
             f"{path} is {damage} ({reason}; {len(content):,} bytes on disk): "
             "fetch it again or remove it"
         ) from None
     if image.format != "PNG" and _tail_is_lost(content):
         # libjpeg decodes the zeros as picture and says nothing.
-        raise UnreadableImage(
+        raise errors.UnreadableImage(
             f"{path} is cut short (its end is filled with zeros; {len(content):,} bytes on disk): "
             "fetch it again or remove it"
         )

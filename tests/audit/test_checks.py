@@ -1,0 +1,411 @@
+import io
+import itertools
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from xraylib import errors
+from xraylib.audit import checks, measurements, shortcuts
+from xraylib.data import index
+
+CLASS_NAMES = ("NORMAL", "PNEUMONIA")
+PLACES = {("train", "NORMAL"): 24, ("train", "PNEUMONIA"): 24} | {
+    ("test", name): 12 for name in CLASS_NAMES
+}
+METADATA = "shortcut: all file metadata together"
+PIXELS = "shortcut: pixel statistics"
+
+
+def name_of(label, number):
+    kind = f"person{number}_bacteria_{number}" if label == "PNEUMONIA" else f"IM-{number:04}-0001"
+    return f"{kind}.jpeg"
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory):
+    """72 pictures in which nothing is wrong: every one of a patient of its own, all drawn alike."""
+    rng = np.random.default_rng(0)
+    tree = tmp_path_factory.mktemp("sound") / "tree"
+    number = 0
+    for (split, label), count in PLACES.items():
+        (tree / split / label).mkdir(parents=True)
+        for _ in range(count):
+            number += 1
+            blobs = Image.fromarray(rng.integers(0, 256, (9, 9)).astype(np.uint8))
+            size = (int(rng.integers(60, 72)), int(rng.integers(50, 60)))
+            picture = blobs.resize(size, Image.Resampling.BICUBIC)
+            picture.save(tree / split / label / name_of(label, number), quality=85)
+    return tree
+
+
+@pytest.fixture
+def tree(sound, tmp_path):
+    return Path(shutil.copytree(sound, tmp_path / "tree"))
+
+
+@pytest.fixture
+def no_models(monkeypatch):
+    """Leaves out the two baselines, most of an audit's time, where they cannot tell anything."""
+
+    def refuse(*_, **__):
+        raise errors.TooFewPatientsError("left out")
+
+    monkeypatch.setattr(shortcuts, "baseline", refuse)
+
+
+def files(tree, place):
+    return sorted((tree / place).iterdir())
+
+
+def checked(tree):
+    measured = measurements.measure(index.from_class_folders(tree))
+    return checks.findings(measured).set_index("check")
+
+
+def loud(found):
+    return found.loc[found["severity"].isin(("severe", "warning")), "severity"].to_dict()
+
+
+# ------------------------------------------------------------------ findings: one fault each
+
+
+def cut_short(tree):
+    path = files(tree, "train/NORMAL")[0]
+    path.write_bytes(path.read_bytes()[:-300])
+
+
+def text_called_jpeg(tree):
+    files(tree, "train/NORMAL")[0].write_text("see attachment")
+
+
+def png_called_jpeg(tree):
+    path = files(tree, "train/PNEUMONIA")[0]
+    image = Image.open(path).copy()
+    image.save(path, format="PNG")
+
+
+def copy(source, target):
+    def plant(tree):
+        # A patient who has no other image.
+        number = 9001
+        goal = tree / target / name_of(Path(target).name, number)
+        shutil.copy(files(tree, source)[0], goal)
+
+    return plant
+
+
+def saved_again(source, target):
+    def plant(tree):
+        image = Image.open(files(tree, source)[0])
+        larger = image.resize((image.width + 9, image.height + 7))
+        larger.save(tree / target / name_of(Path(target).name, 9002), quality=80)
+
+    return plant
+
+
+def both(*faults):
+    def plant(tree):
+        for fault in faults:
+            fault(tree)
+
+    return plant
+
+
+def patient_on_both_sides(tree):
+    files(tree, "test/NORMAL")[0].rename(tree / "test/NORMAL/IM-0001-0001-0002.jpeg")
+
+
+def few_images(left):
+    def plant(tree):
+        for path in files(tree, "test/NORMAL")[left:]:
+            path.unlink()
+
+    return plant
+
+
+def other_names(tree):
+    for number, path in enumerate(sorted(tree.rglob("*.jpeg"))):
+        path.rename(path.with_name(f"scan{number}.jpeg"))
+
+
+def change(places, make, **save):
+    """Saves all of some places again, after `make`."""
+
+    def plant(tree):
+        for place in places:
+            for path in files(tree, place):
+                stream = io.BytesIO()
+                make(Image.open(path)).save(stream, **({"format": "JPEG", "quality": 85} | save))
+                path.write_bytes(stream.getvalue())
+
+    return plant
+
+
+SICK = ["train/PNEUMONIA", "test/PNEUMONIA"]
+
+
+def same(image):
+    return image
+
+
+def scaled(across, down):
+    return lambda image: image.resize((round(across * image.width), round(down * image.height)))
+
+
+FAULTS = {
+    "cut short": (cut_short, {"unreadable files": "warning"}),
+    "text called .jpeg": (text_called_jpeg, {"unreadable files": "warning"}),
+    "PNG called .jpeg": (png_called_jpeg, {"misnamed files": "warning"}),
+    "copy within a split": (
+        copy("train/NORMAL", "train/NORMAL"),
+        {"exact copies within a split": "warning"},
+    ),
+    "copy across splits": (
+        copy("train/NORMAL", "test/NORMAL"),
+        {"exact copies across splits": "severe"},
+    ),
+    "copy across classes": (
+        copy("train/NORMAL", "train/PNEUMONIA"),
+        {"exact copies across classes": "severe"},
+    ),
+    "copy across both": (
+        copy("train/NORMAL", "test/PNEUMONIA"),
+        {"exact copies across splits": "severe", "exact copies across classes": "severe"},
+    ),
+    "saved again within a split": (
+        saved_again("test/NORMAL", "test/NORMAL"),
+        {"near copies within a split": "warning"},
+    ),
+    "saved again across splits": (
+        saved_again("train/PNEUMONIA", "test/PNEUMONIA"),
+        {"near copies across splits": "severe"},
+    ),
+    "saved again across classes": (
+        saved_again("test/NORMAL", "test/PNEUMONIA"),
+        {"near copies across classes": "severe"},
+    ),
+    "copied across splits, and saved again within one": (
+        both(copy("train/NORMAL", "test/NORMAL"), saved_again("train/NORMAL", "train/NORMAL")),
+        {
+            "exact copies across splits": "severe",
+            "near copies within a split": "warning",
+            "near copies across splits": "severe",  # with the copy, not with its original
+        },
+    ),
+    "patient across splits": (patient_on_both_sides, {"patients across splits": "severe"}),
+    "class of one image": (
+        few_images(1),
+        {"images per class": "warning", "class priors": "warning"},
+    ),
+    "class of no image": (
+        few_images(0),
+        {"images per class": "warning", "class priors": "warning"},
+    ),
+    "names of no scheme": (other_names, {"unknown patients": "warning"}),
+}
+# Where a property of the file differs, so do those that hang on it. Bytes are among the pixel
+# statistics.
+GAPS = {
+    "quality": (
+        change(SICK, same, quality=40),
+        {
+            "shortcut: compression": "severe",
+            "shortcut: bytes per pixel": "severe",
+            METADATA: "severe",
+            PIXELS: "warning",
+        },
+    ),
+    "quality in one class of train": (
+        change(["train/NORMAL"], same, quality=98),
+        {
+            "shortcut: compression": "severe",
+            "shortcut: bytes per pixel": "severe",
+            METADATA: "severe",
+            PIXELS: "warning",
+            "shift: compression": "warning",
+            "shift: bytes per pixel": "warning",
+        },
+    ),
+    "shape": (
+        change(SICK, scaled(4 / 3, 3 / 4)),
+        {"shortcut: shape": "severe", METADATA: "severe", PIXELS: "warning"},
+    ),
+    "size": (
+        change(SICK, scaled(3 / 2, 3 / 2)),
+        {
+            "shortcut: size": "severe",
+            "shortcut: bytes per pixel": "severe",
+            METADATA: "severe",
+            PIXELS: "warning",
+        },
+    ),
+    "colour": (
+        change(SICK, lambda image: image.convert("RGB")),
+        {
+            "shortcut: colour": "severe",
+            "shortcut: bytes per pixel": "severe",
+            METADATA: "severe",
+            PIXELS: "warning",
+        },
+    ),
+}
+
+
+def test_a_sound_tree_has_nothing_above_a_note(sound):
+    assert loud(checked(sound)) == {}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.usefixtures("no_models")
+def test_a_fault_is_named_and_nothing_else(tree, fault):
+    plant, expected = FAULTS[fault]
+    plant(tree)
+    assert loud(checked(tree)) == expected
+
+
+@pytest.mark.parametrize("gap", GAPS)
+def test_a_gap_between_the_classes_is_named_and_nothing_else(tree, gap):
+    plant, expected = GAPS[gap]
+    plant(tree)
+    assert loud(checked(tree)) == expected
+
+
+# ------------------------------------------------------------------ findings: what they say
+
+
+def test_form_of_the_findings(sound):
+    measured = measurements.measure(index.from_class_folders(sound))
+    found = checks.findings(measured)
+    assert tuple(found) == checks.COLUMNS
+    assert found["check"].is_unique
+    assert set(found["severity"]) <= {"severe", "warning", "note", "fine"}
+    assert (found["count"] >= 0).all()
+    assert not found["meaning"].str.contains("nan|NaN|\n").any()
+    pd.testing.assert_frame_equal(found, checks.findings(measured))
+
+
+@pytest.mark.usefixtures("no_models")
+def test_examples_are_paths_below_the_common_folder(tree):
+    copy("train/NORMAL", "test/NORMAL")(tree)
+    cut_short(tree)
+    copy("train/PNEUMONIA", "train/PNEUMONIA")(tree)
+    found = checked(tree)
+    assert found["examples"]["exact copies within a split"] == [
+        "train/PNEUMONIA/person25_bacteria_25.jpeg = train/PNEUMONIA/person9001_bacteria_9001.jpeg"
+    ]
+    (broken,) = found["examples"]["unreadable files"]
+    assert broken.startswith("train/NORMAL/IM-0001-0001.jpeg is cut short (")
+
+
+@pytest.mark.usefixtures("no_models")
+def test_copies_of_one_patient_are_no_more_than_a_note(tree):
+    shutil.copy(files(tree, "train/NORMAL")[0], tree / "train/NORMAL/IM-0001-0001-0002.jpeg")
+    found = checked(tree).loc["exact copies within a split"]
+    assert (found["severity"], found["count"]) == ("note", 1)
+    assert found["meaning"].startswith("1 group of byte-identical files, 2 in all")
+
+
+@pytest.mark.usefixtures("no_models")
+def test_flat_pictures_are_no_copies_of_each_other(tree):
+    for number in range(4):
+        flat = Image.new("L", (60 + number, 50), 7)
+        flat.save(tree / f"train/NORMAL/IM-{9000 + number}-0001.jpeg", quality=85)
+    found = checked(tree)
+    assert not set(found.index[found["count"] > 0]) & {c for c in found.index if "copies" in c}
+    assert "Not compared: 4 flat images." in found["meaning"]["near copies within a split"]
+
+
+@pytest.mark.usefixtures("no_models")
+def test_bacterial_and_viral_patients_of_one_number_are_two(tree):
+    files(tree, "test/PNEUMONIA")[0].rename(tree / "test/PNEUMONIA/person25_virus_1.jpeg")
+    found = checked(tree).loc["patients across splits"]
+    assert (found["severity"], found["count"]) == ("fine", 0)
+    assert "By the number after 'person' alone, 1 would seem to" in found["meaning"]
+
+
+@pytest.mark.usefixtures("no_models")
+def test_a_patient_on_both_sides_is_named(tree):
+    patient_on_both_sides(tree)
+    assert checked(tree)["examples"]["patients across splits"] == ["IM-1"]
+
+
+@pytest.mark.usefixtures("no_models")
+def test_few_names_of_no_scheme_are_a_note(tree):
+    path = files(tree, "train/NORMAL")[0]
+    path.rename(path.with_name("scan.jpeg"))
+    found = checked(tree).loc["unknown patients"]
+    assert (found["severity"], found["count"]) == ("note", 1)
+    assert found["examples"] == ["train/NORMAL/scan.jpeg"]
+
+
+def test_a_folder_without_splits_and_with_other_names(tree):
+    (tree / "train/NORMAL").rename(tree / "train/well")
+    (tree / "train/PNEUMONIA").rename(tree / "train/ill")
+    found = checked(tree / "train")
+    assert loud(found) == {}
+    assert found["meaning"]["images per class"] == "Readable images: all/ill 24, all/well 24."
+    assert found["meaning"]["shift: size"] == "Cannot be told: there are no train and test."
+    assert "tells ill and well apart" in found["meaning"]["shortcut: size"]
+
+
+@pytest.mark.parametrize("rows", [1, 24, 25])
+def test_too_little_to_tell(sound, rows):
+    found = checks.findings(measurements.measure(index.from_class_folders(sound).head(rows)))
+    comparisons = found[found["check"].str.startswith(("shortcut", "shift"))]
+    assert set(comparisons["severity"]) == {"note"}
+    assert comparisons["meaning"].str.startswith("Cannot be told: ").all()
+    assert "images per class" in set(found.loc[found["severity"] == "warning", "check"])
+
+
+def test_findings_of_nothing(sound):
+    with pytest.raises(ValueError, match="no images: give one as facts"):
+        checks.findings(index.from_class_folders(sound).head(0))
+
+
+def test_not_one_readable_image(tmp_path):
+    for name in ("a/1.jpeg", "b/2.jpeg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"nothing")
+    found = checked(tmp_path)
+    assert set(loud(found)) == {"unreadable files", "images per class"}
+
+
+# ------------------------------------------------------------------ the real data
+
+
+def test_real_data(real_data):
+    found = checked(real_data / "chest_xray_originals")
+    severe = set(found.index[found["severity"] == "severe"])
+    assert severe == {
+        "shortcut: size",
+        "shortcut: shape",
+        "shortcut: bytes per pixel",
+        "shortcut: compression",
+        METADATA,
+    }
+    assert "Medians: train NORMAL 96, PNEUMONIA 75" in found["meaning"]["shortcut: compression"]
+    assert "NORMAL in train was acquired otherwise" in found["meaning"]["shift: compression"]
+
+
+# ------------------------------------------------------------------ no false all-clear
+
+
+def test_a_class_of_which_nothing_can_be_read_is_severe(tree, no_models):
+    for path in files(tree, "train/NORMAL") + files(tree, "test/NORMAL"):
+        path.write_text("no image")
+    assert checked(tree).loc["unreadable files", "severity"] == "severe"
+
+
+def test_where_no_name_tells_a_patient_nothing_is_said_of_them(tmp_path, no_models):
+    for split, name, number in itertools.product(("train", "test"), ("a", "b"), range(3)):
+        folder = tmp_path / split / name
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng([number, len(split), ord(name)]).integers(0, 256, (9, 9))
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    found = checked(tmp_path).loc["patients across splits"]
+    assert found["severity"] == "note"
+    assert found["meaning"] == "Cannot be told: no file name tells a patient."

@@ -1,0 +1,461 @@
+import shutil
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from xraylib.data import index, splits
+from xraylib.errors import DataSourceError
+
+KAGGLE = pd.DataFrame(
+    [
+        {"split": split, "label": label}
+        for (split, label), count in index.KAGGLE_COUNTS.items()
+        for _ in range(count)
+    ]
+)
+
+
+@pytest.fixture
+def table(tree):
+    return index.from_tree(tree)
+
+
+def sizes(table):
+    return dict(Counter(zip(table["split"], table["label"], strict=True)))
+
+
+# ------------------------------------------------------------------ patient_of
+
+
+@pytest.mark.parametrize(
+    "name, patient, subtype",
+    [
+        ("person12_bacteria_46.jpeg", "bacteria-12", "bacteria"),
+        ("person12_virus_46.jpeg", "virus-12", "virus"),
+        ("PERSON0012_Bacteria_1.JPG", "bacteria-12", "bacteria"),
+        ("IM-0115-0001.jpeg", "IM-115", ""),
+        ("IM-0115-0001-0002.jpeg", "IM-115", ""),
+        ("im-0115-0001.jpeg", "IM-115", ""),
+        ("NORMAL2-IM-0115-0001.jpeg", "NORMAL2-IM-115", ""),
+        ("scan.png", "train/NORMAL/scan.png", ""),
+        ("person_bacteria_1.png", "train/NORMAL/person_bacteria_1.png", ""),
+    ],
+)
+def test_patient_and_subtype(name, patient, subtype):
+    assert index.patient_of(Path("train/NORMAL") / name) == (patient, subtype)
+
+
+# ------------------------------------------------------------------ from_tree
+
+
+def test_columns_and_rows(tree, table):
+    assert tuple(table.columns) == index.COLUMNS == ("path", "label", "split", "patient", "subtype")
+    assert table.iloc[0].tolist() == [
+        tree / "train/NORMAL/IM-0115-0001-0001.jpeg",
+        0,
+        "train",
+        "IM-115",
+        "",
+    ]
+    assert table.iloc[-1].tolist() == [
+        tree / "test/PNEUMONIA/person1_virus_7.jpeg",
+        1,
+        "test",
+        "virus-1",
+        "virus",
+    ]
+
+
+def test_every_image_once(tree, table):
+    assert sorted(table["path"]) == sorted(tree.rglob("*.jpeg"))
+
+
+def test_labels_are_those_of_the_folders(table):
+    assert sizes(table) == {
+        ("train", 0): 12,
+        ("train", 1): 12,
+        ("val", 0): 2,
+        ("val", 1): 2,
+        ("test", 0): 3,
+        ("test", 1): 4,
+    }
+
+
+def test_patients_are_counted_by_kind(table):
+    train = table[table["split"] == "train"].groupby("label")["patient"].nunique()
+    assert train.to_dict() == {0: 9, 1: 9}  # 1 is a patient of bacteria and another of virus
+
+
+def test_a_name_of_no_scheme_is_its_own_patient(tmp_path):
+    for name in ("train/NORMAL/a.png", "train/PNEUMONIA/a.png", "test/NORMAL/a.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"x")
+    patients = index.from_tree(str(tmp_path))["patient"].tolist()
+    assert patients == ["train/NORMAL/a.png", "train/PNEUMONIA/a.png", "test/NORMAL/a.png"]
+
+
+def test_a_copy_of_the_tree_has_the_same_patients(tree, table, tmp_path):
+    shutil.copy(tree / "test/NORMAL/IM-0001-0001.jpeg", tree / "test/NORMAL/other.jpeg")
+    there = shutil.copytree(tree, tmp_path / "there")
+    assert index.from_tree(there)["patient"].equals(index.from_tree(tree)["patient"])
+
+
+def test_nothing_in_the_tree(tmp_path):
+    (tmp_path / "train" / "NORMAL").mkdir(parents=True)
+    with pytest.raises(DataSourceError, match=r"no images in .*: give the folder that holds train"):
+        index.from_tree(tmp_path)
+
+
+# ------------------------------------------------------------------ from_class_folders
+
+
+def make(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+def test_class_folders_of_the_kaggle_set_agree_with_from_tree(tree, table):
+    found = index.from_class_folders(tree)
+    assert tuple(found.columns) == (*index.COLUMNS, "class")
+    pd.testing.assert_frame_equal(found.drop(columns="class"), table)
+    assert set(zip(found["label"], found["class"], strict=True)) == {
+        (0, "NORMAL"),
+        (1, "PNEUMONIA"),
+    }
+
+
+def test_class_folders_without_splits(tmp_path):
+    folder = make(tmp_path / "mine", "sick/b.png", "Healthy/IM-0012-0001.JPG", "Healthy/deep/c.png")
+    found = index.from_class_folders(str(folder))
+    assert found.to_numpy().tolist() == [
+        [folder / "Healthy/IM-0012-0001.JPG", 0, "all", "IM-12", "", "Healthy"],
+        [folder / "Healthy/deep/c.png", 0, "all", "Healthy/deep/c.png", "", "Healthy"],
+        [folder / "sick/b.png", 1, "all", "sick/b.png", "", "sick"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "names, splits",
+    [
+        (("train/a/1.png", "train/b/2.png"), ["train", "train"]),
+        (("test/a/1.png", "test/b/2.png"), ["test", "test"]),
+        (("train/a/1.png", "val/b/2.png"), ["train", "val"]),
+    ],
+)
+def test_class_folders_in_whichever_splits_there_are(tmp_path, names, splits):
+    found = index.from_class_folders(make(tmp_path / "mine", *names))
+    assert found["split"].tolist() == splits
+    assert found["label"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("wrap", ["", "archive/", "archive/chest/"])
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_class_folders_deeper_down_with_clutter(tmp_path, wrap, split):
+    real = [f"{wrap}{split}a/1.png", f"{wrap}{split}b/2.png"]
+    clutter = [
+        f"{wrap}{split}a/._1.png",
+        f"{wrap}{split}.DS_Store",
+        f"__MACOSX/{split}a/3.png",
+        f"{wrap}__MACOSX/{split}a/4.png",
+    ]
+    folder = make(tmp_path / "mine", *real, *clutter)
+    found = index.from_class_folders(folder)
+    assert found["path"].tolist() == [folder / name for name in real]
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_class_folders_of_a_doubled_tree(tmp_path, split):
+    real = [f"{split}a/1.png", f"{split}b/2.png"]
+    folder = make(tmp_path / "mine", *real, *(f"mine/{name}" for name in real))
+    assert index.from_class_folders(folder)["path"].tolist() == [folder / name for name in real]
+
+
+@pytest.mark.parametrize(
+    "names, match",
+    [
+        (("a/1.png",), r"must be two class folders .* but there are 1 \(a\)"),
+        (("a/1.png", "b/1.png", "c/1.png"), r"two class folders .* are 3 \(a, b, c\): leave"),
+        (("a/1.png", "b/notes.txt"), r"the class b in .* has no images: fill it"),
+        (("a/of one/1.png", "a/of two/1.png", "b/notes.txt"), r"the class b in .* has no images"),
+        (("train/a/1.png", "train/b/notes.txt"), r"the class b in .* has no images: fill it"),
+        (("a/notes.txt", "b/notes.txt"), r"no images in class folders in .*: sort them into two"),
+        (("1.png",), r"no images in class folders in .*: sort them into two"),
+        (("x/train/a/1.png", "y/train/a/1.png"), r"holds 2 trees \(.*x, .*y\): give one of them"),
+    ],
+)
+def test_what_are_no_two_class_folders(tmp_path, names, match):
+    with pytest.raises(DataSourceError, match=match):
+        index.from_class_folders(make(tmp_path / "mine", *names))
+
+
+def test_class_folders_that_are_not_there(tmp_path):
+    with pytest.raises(DataSourceError, match=r"images is missing.* Received: .*nowhere"):
+        index.from_class_folders(tmp_path / "nowhere")
+
+
+# ------------------------------------------------------------------ warn_unless_kaggle
+
+
+def test_the_complete_set_is_met_with_silence():
+    assert len(KAGGLE) == 5856
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        index.warn_unless_kaggle(KAGGLE)
+
+
+def test_each_difference_is_named():
+    other = pd.concat(
+        [KAGGLE[KAGGLE["split"] != "val"], pd.DataFrame({"split": ["train"] * 2, "label": [1, 1]})]
+    )
+    with pytest.warns(UserWarning) as caught:
+        index.warn_unless_kaggle(other)
+    assert [str(warning.message) for warning in caught] == [
+        "not the complete Kaggle set of 5,856 images: "
+        "train/PNEUMONIA has 3,877 instead of 3,875; "
+        "val/NORMAL has 0 instead of 8; val/PNEUMONIA has 0 instead of 8"
+    ]
+
+
+# ------------------------------------------------------------------ hold_out_validation
+
+
+def test_test_is_untouched_and_val_is_pooled(table):
+    before = table.copy()
+    cut = splits.hold_out_validation(table)
+    pd.testing.assert_frame_equal(table, before)
+    pd.testing.assert_frame_equal(cut.drop(columns="split"), table.drop(columns="split"))
+    assert set(cut["split"]) == {"train", "validation", "test"}
+    assert ((cut["split"] == "test") == (table["split"] == "test")).all()
+    # Of the four in val, somewhere in ten draws one must come to either side.
+    val = table["split"] == "val"
+    sides = {s for n in range(10) for s in splits.hold_out_validation(table, seed=n)[val]["split"]}
+    assert sides == {"train", "validation"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("share", [0.15, 0.25, 0.5])
+def test_no_patient_on_both_sides(table, share, seed):
+    cut = splits.hold_out_validation(table, share=share, seed=seed)
+    sides = cut[cut["split"] != "test"].groupby("patient")["split"].nunique()
+    assert (sides == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_both_classes_keep_their_share(table, seed):
+    held_out = sizes(splits.hold_out_validation(table, share=0.25, seed=seed))
+    # A quarter of 14 is 3.5, and the largest patient has 3 images.
+    assert 2 <= held_out["validation", 0] <= 5
+    assert 2 <= held_out["validation", 1] <= 5
+
+
+def test_the_seed_decides(table):
+    first = splits.hold_out_validation(table, seed=3)
+    assert first.equals(splits.hold_out_validation(table, seed=3))
+    assert not first.equals(splits.hold_out_validation(table, seed=4))
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 0.51, 1, float("nan")])
+def test_share_out_of_range(table, share):
+    with pytest.raises(ValueError, match=r"above 0 and at most \.5\. Received: "):
+        splits.hold_out_validation(table, share=share)
+
+
+def test_too_few_patients(table):
+    # 9 patients in train and 1 or 2 more in val; a share of .05 asks for 20.
+    with pytest.raises(
+        ValueError, match=r"NORMAL has 11 patients .* share of 0\.05 needs 20: give"
+    ):
+        splits.hold_out_validation(table, share=0.05)
+
+
+def test_too_few_patients_of_one_class(table):
+    few = table[(table["label"] == 0) | (table["patient"] == "bacteria-3")]
+    with pytest.raises(ValueError, match="PNEUMONIA has 1 patients in train and val"):
+        splits.hold_out_validation(few)
+
+
+# ------------------------------------------------------------------ folds
+
+
+def test_folds_are_of_train_and_val_alone(table):
+    before = table.copy()
+    cuts = splits.folds(table, seed=0)
+    pd.testing.assert_frame_equal(table, before)
+    assert len(cuts) == 5
+    for cut in cuts:
+        pool = table[table["split"] != "test"]
+        pd.testing.assert_frame_equal(cut.drop(columns="split"), pool.drop(columns="split"))
+        assert set(cut["split"]) == {"train", "validation"}
+
+
+def test_folds_pool_a_validation_that_was_held_out(table):
+    held_out = splits.hold_out_validation(table, seed=1)
+    for cut, other in zip(splits.folds(held_out, seed=0), splits.folds(table, seed=0), strict=True):
+        pd.testing.assert_frame_equal(cut, other)
+
+
+@pytest.mark.parametrize("number", [2, 5])
+def test_every_image_is_validated_in_one_fold(table, number):
+    cuts = splits.folds(table, number=number, seed=0)
+    validated = sum((cut["split"] == "validation").astype(int) for cut in cuts)
+    assert len(validated) == 28
+    assert (validated == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_patient_on_both_sides_of_a_fold(table, seed):
+    for cut in splits.folds(table, seed=seed):
+        assert (cut.groupby("patient")["split"].nunique() == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_both_classes_keep_their_share_in_every_fold(table, seed):
+    for cut in splits.folds(table, number=3, seed=seed):
+        # A third of 14 is 4.7, and the largest patient has 3 images.
+        assert 3 <= sizes(cut)["validation", 0] <= 6
+        assert 3 <= sizes(cut)["validation", 1] <= 6
+
+
+def test_the_seed_decides_on_the_folds(table):
+    first, again, other = (pd.concat(splits.folds(table, seed=seed)) for seed in (3, 3, 4))
+    assert first.equals(again)
+    assert not first.equals(other)
+
+
+@pytest.mark.parametrize("number", [1, 0, -5])
+def test_number_of_folds_out_of_range(table, number):
+    with pytest.raises(ValueError, match=f"folds must be 2 or more. Received: {number}"):
+        splits.folds(table, number=number, seed=0)
+
+
+def test_too_few_patients_for_the_folds(table):
+    # In train and val there are 11 normal patients and 10 with pneumonia, in test more.
+    with pytest.raises(ValueError, match=r"PNEUMONIA has 10 patients .* 11 folds need 11: give"):
+        splits.folds(table, number=11, seed=0)
+
+
+# ------------------------------------------------------------------ resplit
+
+
+def test_a_resplit_changes_nothing_but_the_split(table):
+    before = table.copy()
+    dealt = splits.resplit(table, share=0.15, seed=0)
+    pd.testing.assert_frame_equal(table, before)
+    pd.testing.assert_frame_equal(dealt.drop(columns="split"), table.drop(columns="split"))
+
+
+@pytest.mark.parametrize("share, validation", [(0.15, 2), (0.2, 3), (0.5, 7)])
+def test_a_resplit_keeps_the_counts_of_each_class(table, share, validation):
+    # Each class has 14 images outside test; a seventh is 2, a fifth 2.8.
+    assert sizes(splits.resplit(table, share=share, seed=0)) == {
+        ("train", 0): 14 - validation,
+        ("train", 1): 14 - validation,
+        ("validation", 0): validation,
+        ("validation", 1): validation,
+        ("test", 0): 3,
+        ("test", 1): 4,
+    }
+
+
+def test_a_resplit_takes_no_heed_of_patients(table):
+    dealt = [splits.resplit(table, share=0.15, seed=seed) for seed in range(10)]
+    # Of 10 seeds, bacteria-3 with its 3 images comes to several splits in one at least.
+    assert any(cut[cut["patient"] == "bacteria-3"]["split"].nunique() > 1 for cut in dealt)
+    # And any image may come anywhere: with chances of .12 or more, in 100 seeds it does.
+    dealt += [splits.resplit(table, share=0.15, seed=seed) for seed in range(10, 100)]
+    for row in (0, len(table) - 1):
+        assert {cut["split"].iloc[row] for cut in dealt} == {"train", "validation", "test"}
+
+
+def test_the_seed_decides_on_the_resplit(table):
+    first = splits.resplit(table, share=0.15, seed=3)
+    assert first.equals(splits.resplit(table, share=0.15, seed=3))
+    assert not first.equals(splits.resplit(table, share=0.15, seed=4))
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 0.51, 1, float("nan")])
+def test_share_of_a_resplit_out_of_range(table, share):
+    with pytest.raises(ValueError, match=r"above 0 and at most \.5\. Received: "):
+        splits.resplit(table, share=share, seed=0)
+
+
+def test_too_few_images_for_a_resplit(table):
+    with pytest.raises(
+        ValueError,
+        match=r"NORMAL has 3 images in test and 14 others, .* 0\.05 needs 1 and 20: give",
+    ):
+        splits.resplit(table, share=0.05, seed=0)
+
+
+def test_a_resplit_without_test(table):
+    with pytest.raises(ValueError, match="NORMAL has 0 images in test and 14 others"):
+        splits.resplit(table[table["split"] != "test"], share=0.15, seed=0)
+
+
+# ------------------------------------------------------------------ limit
+
+
+def test_limit_keeps_so_many_of_each(table):
+    kept = splits.limit(table, 3)
+    assert sizes(kept) == {(s, k): 3 for s in ("train", "test") for k in (0, 1)} | {
+        ("val", 0): 2,
+        ("val", 1): 2,
+    }
+    assert kept.index.tolist() == list(range(16))
+    places = [table["path"].tolist().index(path) for path in kept["path"]]
+    assert places == sorted(places)
+
+
+def test_limit_draws_at_random_from_the_seed(table):
+    assert splits.limit(table, 3).equals(splits.limit(table, 3))
+    assert not splits.limit(table, 3).equals(splits.limit(table, 3, seed=1))
+    drawn = {path for seed in range(30) for path in splits.limit(table, 3, seed=seed)["path"]}
+    assert drawn == set(table["path"])
+
+
+@pytest.mark.parametrize("images", [0, 1000])
+def test_limit_that_keeps_all(table, images):
+    pd.testing.assert_frame_equal(splits.limit(table, images), table)
+
+
+def test_negative_limit(table):
+    with pytest.raises(ValueError, match=r"must be 0 \(all images\) or more\. Received: -1"):
+        splits.limit(table, -1)
+
+
+# ------------------------------------------------------------------ the real data
+
+
+def test_real_data(real_data):
+    table = index.from_tree(real_data / "chest_xray_224")
+    assert len(table) == 5840
+    with pytest.warns(UserWarning) as caught:
+        index.warn_unless_kaggle(table)
+    assert [str(warning.message) for warning in caught] == [
+        "not the complete Kaggle set of 5,856 images: "
+        "val/NORMAL has 0 instead of 8; val/PNEUMONIA has 0 instead of 8"
+    ]
+    assert (table.groupby("patient")["split"].nunique() == 1).all()
+    assert set(table.loc[table["label"] == 1, "subtype"]) == {"bacteria", "virus"}
+
+    cut = splits.hold_out_validation(table, share=0.15)
+    assert (cut.groupby("patient")["split"].nunique() == 1).all()
+    for label in (0, 1):  # a seventh of each class, 1341 and 3875 images
+        part = cut[(cut["label"] == label) & (cut["split"] != "test")]["split"] == "validation"
+        assert part.mean() == pytest.approx(1 / 7, abs=0.005)
+
+
+@pytest.mark.parametrize("names", [("Train", "Test"), ("train", "validation")])
+def test_splits_of_other_names_are_not_taken_for_classes(tmp_path, names):
+    for split in names:
+        for name in ("a", "b"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("L", (8, 8)).save(tmp_path / split / name / "1.png")
+    with pytest.raises(DataSourceError, match="name splits train, val, test"):
+        index.from_class_folders(tmp_path)

@@ -1,0 +1,424 @@
+import io
+import struct
+import threading
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from xraylib.data.reading import MOST_PIXELS, grey, reduced, stored
+from xraylib.errors import UnreadableImage
+
+GREY_4X4 = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
+# .299 R + .587 G + .114 B, by hand: 76.2, 149.7, 29.1, 255
+COLOURS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]], np.uint8)
+LUMA = [[76, 150, 29, 255]]
+
+
+def png_bytes(*, width, height, depth, colour_type, rows, chunks=b""):
+    """A PNG of any bit depth, by hand: Pillow cannot write 2, 4 or 16-bit colour ones."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc(kind + body))
+
+    crc = zlib.crc32
+    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunks
+        + chunk(b"IDAT", pixels)
+        + chunk(b"IEND", b"")
+    )
+
+
+def saved(path, pixels, **options):
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def jpeg_bytes(pixels, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+# ------------------------------------------------------------------ modes and bit depths
+
+
+def test_grey_png_comes_back_as_it_is(tmp_path):
+    pixels = grey(saved(tmp_path / "a.png", GREY_4X4))
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, GREY_4X4)
+
+
+def test_pixels_are_the_callers_own(tmp_path):
+    pixels = grey(saved(tmp_path / "a.png", GREY_4X4))
+    assert pixels.flags.writeable
+    assert pixels.flags.c_contiguous
+
+
+def test_path_may_be_text(tmp_path):
+    assert grey(str(saved(tmp_path / "a.png", GREY_4X4))).shape == (4, 4)
+
+
+def test_content_at_hand_is_not_read_again(tmp_path):
+    path = saved(tmp_path / "a.png", GREY_4X4)
+    content = stored(str(path))
+    assert content == path.read_bytes()
+    path.unlink()
+    np.testing.assert_array_equal(grey(path, content=content), GREY_4X4)
+
+
+def test_content_of_no_image_is_that_of_its_file(tmp_path):
+    with pytest.raises(UnreadableImage, match=r"a\.png is not a JPEG or PNG image but a PDF"):
+        grey(tmp_path / "a.png", content=b"%PDF-1.7")
+
+
+def test_grey_jpeg(tmp_path):
+    path = saved(tmp_path / "a.jpeg", np.full((5, 9), 77, np.uint8), quality=95)
+    np.testing.assert_array_equal(grey(path), np.full((5, 9), 77))
+
+
+@pytest.mark.parametrize(
+    "colour, luma", [((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29), ((90, 90, 90), 90)]
+)
+def test_colour_jpeg_gives_luma(tmp_path, colour, luma):
+    path = saved(tmp_path / "a.jpeg", np.full((16, 16, 3), colour, np.uint8), quality=100)
+    assert np.abs(grey(path).astype(int) - luma).max() <= 1  # JPEG stores rounded chroma
+
+
+def test_jpeg_stored_as_rgb(tmp_path):
+    pixels = np.full((8, 8, 3), (255, 0, 0), np.uint8)
+    path = saved(tmp_path / "a.jpeg", pixels, quality=100, keep_rgb=True)
+    assert np.abs(grey(path).astype(int) - 76).max() <= 1
+
+
+def test_cmyk_jpeg(tmp_path):
+    path = tmp_path / "a.jpeg"
+    Image.new("CMYK", (8, 8), (0, 0, 0, 100)).save(path, quality=100)
+    np.testing.assert_array_equal(grey(path), np.full((8, 8), 155))  # 255 - 100 of black ink
+
+
+def test_ycck_jpeg(tmp_path):
+    # The same file, marked as YCCK. Adobe stores ink as 255 - ink, so these are the planes
+    # Y, Cb, Cr = 0, 128, 128, which stand for no cyan, magenta and yellow, and 100 of black.
+    buffer = io.BytesIO()
+    Image.new("CMYK", (8, 8), (255, 127, 127, 100)).save(buffer, "JPEG", quality=100)
+    content = buffer.getvalue()
+    place = content.index(b"Adobe") + 11
+    assert content[place] == 0
+    path = tmp_path / "a.jpeg"
+    path.write_bytes(content[:place] + b"\2" + content[place + 1 :])
+    assert np.abs(grey(path).astype(int) - 155).max() <= 1
+
+
+def test_rgb_png(tmp_path):
+    assert grey(saved(tmp_path / "a.png", COLOURS)).tolist() == LUMA
+
+
+def test_alpha_is_ignored(tmp_path):
+    transparent = np.dstack([COLOURS, np.zeros((1, 4), np.uint8)])
+    assert grey(saved(tmp_path / "rgba.png", transparent)).tolist() == LUMA
+    path = tmp_path / "la.png"
+    Image.fromarray(np.array([[[10, 0], [200, 128]]], np.uint8)).save(path)
+    assert grey(path).tolist() == [[10, 200]]
+
+
+@pytest.mark.parametrize("transparency", [None, 1, b"\x00\x80\xff\x00"])
+def test_palette(tmp_path, transparency):
+    image = Image.new("P", (4, 1))
+    image.putpalette(COLOURS.ravel().tolist())
+    image.putdata([0, 1, 2, 3])
+    options = {} if transparency is None else {"transparency": transparency}
+    image.save(tmp_path / "a.png", **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Pillow warns of transparency in palettes
+        assert grey(tmp_path / "a.png").tolist() == LUMA
+
+
+@pytest.mark.parametrize(
+    "depth, row, expected",
+    [
+        (1, b"\xa0", [[255, 0, 255, 0]]),  # 1010
+        (2, b"\x1b", [[0, 85, 170, 255]]),  # 00 01 10 11
+        (4, b"\x01\x8f", [[0, 17, 136, 255]]),  # 0 1 8 15
+        # x / 257: 0; .498; 128.498; 255
+        (16, bytes.fromhex("0000 0080 8101 ffff"), [[0, 0, 129, 255]]),
+        # 128 / 257 = .498 -> 0; 129 / 257 = .502 -> 1; 385 -> 1.498; 386 -> 1.502
+        (16, bytes.fromhex("0080 0081 0181 0182"), [[0, 1, 1, 2]]),
+    ],
+)
+def test_grey_png_of_every_bit_depth(tmp_path, depth, row, expected):
+    path = tmp_path / "a.png"
+    path.write_bytes(png_bytes(width=4, height=1, depth=depth, colour_type=0, rows=[row]))
+    assert grey(path).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "colour_type, pixel, expected",
+    [
+        (2, "8080 8080 8080", 128),
+        (6, "ffff 0000 0000 0000", 76),
+        (4, "8080 0000", 128),
+    ],
+)
+def test_16_bit_colour_and_alpha(tmp_path, colour_type, pixel, expected):
+    row = bytes.fromhex(pixel)
+    path = tmp_path / "a.png"
+    path.write_bytes(png_bytes(width=1, height=1, depth=16, colour_type=colour_type, rows=[row]))
+    assert grey(path).tolist() == [[expected]]
+
+
+def test_png_named_jpeg_is_read(tmp_path):
+    path = tmp_path / "a.jpeg"
+    saved(path, GREY_4X4, format="PNG")
+    np.testing.assert_array_equal(grey(path), GREY_4X4)
+
+
+# ------------------------------------------------------------------ orientation
+
+# As a viewer shows the stored pixels 1 2 3 / 4 5 6 (EXIF 2.32, tag 274).
+UPRIGHT = {
+    1: [[1, 2, 3], [4, 5, 6]],
+    2: [[3, 2, 1], [6, 5, 4]],
+    3: [[6, 5, 4], [3, 2, 1]],
+    4: [[4, 5, 6], [1, 2, 3]],
+    5: [[1, 4], [2, 5], [3, 6]],
+    6: [[4, 1], [5, 2], [6, 3]],
+    7: [[6, 3], [5, 2], [4, 1]],
+    8: [[3, 6], [2, 5], [1, 4]],
+    9: [[1, 2, 3], [4, 5, 6]],  # there is no 9
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_orientation(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.array(UPRIGHT[1], np.uint8)
+    pixels = grey(saved(tmp_path / "a.png", stored, exif=exif))
+    assert pixels.tolist() == UPRIGHT[orientation]
+    assert pixels.flags.c_contiguous
+
+
+def test_orientation_of_a_colour_jpeg(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: the left edge of the stored picture is the top
+    stored = np.zeros((16, 32, 3), np.uint8)
+    stored[:, :16] = 200
+    pixels = grey(saved(tmp_path / "a.jpeg", stored, exif=exif, quality=95))
+    assert pixels.shape == (32, 16)
+    assert pixels[:14].min() > 190
+    assert pixels[18:].max() < 10
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_damaged_exif_does_not_lose_the_image(tmp_path):
+    path = saved(tmp_path / "a.jpeg", GREY_4X4, exif=b"Exif\0\0MM\0*\xff\xff\xff\xff broken")
+    assert grey(path).shape == (4, 4)
+
+
+# ------------------------------------------------------------------ reduced
+
+
+@pytest.mark.parametrize(
+    "least, expected",
+    [
+        (32, (37, 50)),  # a quarter of 147 x 199, rounded up; an eighth would be 19 x 25
+        (5, (37, 50)),  # never an eighth
+        (36, (37, 50)),
+        (37, (74, 100)),  # 147 / 4 is less
+        (73, (74, 100)),
+        (74, (147, 199)),
+        (1000, (147, 199)),
+    ],
+)
+def test_a_large_jpeg_is_reduced_to_no_less_than_asked_for(tmp_path, least, expected):
+    path = saved(tmp_path / "a.jpeg", np.full((147, 199), 77, np.uint8), quality=95)
+    pixels, shape = reduced(path, least=least)
+    assert pixels.shape == expected and shape == (147, 199)
+    assert np.unique(pixels).tolist() == [77]
+    assert pixels.flags.writeable and pixels.flags.c_contiguous
+
+
+def test_a_reduced_picture_is_of_averages(tmp_path):
+    # JPEG's own blocks of 8 x 8, each of one grey, are 2 x 2 pixels at a quarter of the size.
+    blocks = np.random.default_rng(0).integers(60, 190, (8, 8), np.uint8)
+    path = saved(tmp_path / "a.jpeg", np.kron(blocks, np.ones((8, 8), np.uint8)), quality=100)
+    pixels, _ = reduced(path, least=16)
+    expected = np.kron(blocks, np.ones((2, 2), np.uint8))
+    assert np.abs(pixels.astype(int) - expected).max() <= 1
+
+
+def test_a_colour_jpeg_is_reduced_to_luma(tmp_path):
+    path = saved(tmp_path / "a.jpeg", np.full((64, 64, 3), (255, 0, 0), np.uint8), quality=100)
+    pixels, _ = reduced(path, least=16)
+    assert pixels.shape == (16, 16)
+    assert np.abs(pixels.astype(int) - 76).max() <= 1
+
+
+def test_what_cannot_be_reduced_comes_whole(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = np.random.default_rng(0).integers(0, 256, (64, 96), np.uint8)
+    for name, options in (("a.png", {}), ("turned.jpeg", {"exif": exif})):
+        path = saved(tmp_path / name, stored, **options)
+        pixels, shape = reduced(path, least=8)
+        np.testing.assert_array_equal(pixels, grey(path))
+        assert shape == pixels.shape
+
+
+def test_a_reduced_jpeg_that_is_cut_short(tmp_path):
+    path = tmp_path / "a.jpeg"
+    path.write_bytes(jpeg_bytes(NOISE)[:2000])
+    with pytest.raises(UnreadableImage, match=r"a\.jpeg is cut short"):
+        reduced(path, least=16)
+
+
+# ------------------------------------------------------------------ errors
+
+
+def test_missing(tmp_path):
+    with pytest.raises(UnreadableImage, match=r"nowhere\.png does not exist: check the path"):
+        grey(tmp_path / "nowhere.png")
+
+
+def test_folder(tmp_path):
+    with pytest.raises(UnreadableImage, match="is a folder: give one image file"):
+        grey(tmp_path)
+
+
+def test_empty(tmp_path):
+    path = tmp_path / "a.jpeg"
+    path.touch()
+    with pytest.raises(UnreadableImage, match=r"a\.jpeg is empty \(0 bytes\)"):
+        grey(path)
+
+
+def test_forbidden(tmp_path, monkeypatch):
+    path = saved(tmp_path / "a.png", GREY_4X4)
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")  # chmod does not stop a test run as root
+
+    monkeypatch.setattr(type(path), "read_bytes", refuse)
+    with pytest.raises(UnreadableImage, match=r"a\.png may not be read \(permission denied\)"):
+        grey(path)
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"<html>please log in</html>", "text that begins with '<html>please log in"),
+        (bytes(128) + b"DICM" + bytes(50), "a DICOM file"),
+        (b"II*\0" + bytes(50), "a TIFF image"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "a WebP image"),
+        (b"\0\x05\x16\x07\0\x02" + bytes(50), "macOS metadata"),
+        (bytes(1000), "only zeros"),
+        (b"\xff\xd8\xff", "the damaged beginning of one"),
+        (b"\x01\x02\0\xfe" + bytes(50), "something else that begins with the bytes 01 02 00 fe"),
+    ],
+)
+def test_file_that_is_no_image(tmp_path, content, words):
+    path = tmp_path / "a.jpeg"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableImage, match=rf"a\.jpeg is not a JPEG or PNG image but {words}"):
+        grey(path)
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_cut_short(tmp_path, form):
+    buffer = io.BytesIO()
+    Image.fromarray(NOISE).save(buffer, form)
+    path = tmp_path / "a.jpeg"
+    path.write_bytes(buffer.getvalue()[:2000])
+    with pytest.raises(UnreadableImage, match=r"a\.jpeg is cut short \(.*2,000 bytes on disk\)"):
+        grey(path)
+
+
+def test_end_of_a_jpeg_filled_with_zeros(tmp_path):
+    content = jpeg_bytes(NOISE)
+    path = tmp_path / "a.jpeg"
+    path.write_bytes(content[:2000] + bytes(len(content) - 2000))
+    with pytest.raises(UnreadableImage, match=r"is cut short \(its end is filled with zeros"):
+        grey(path)
+
+
+@pytest.mark.parametrize("appended", [bytes(100), b"something of the scanner's" + bytes(100)[:8]])
+def test_whole_jpeg_with_something_behind_it_is_read(tmp_path, appended):
+    path = tmp_path / "a.jpeg"
+    path.write_bytes(jpeg_bytes(NOISE) + appended)
+    assert grey(path).shape == (64, 64)
+
+
+def test_damaged_png(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(NOISE).save(buffer, "PNG")
+    content = bytearray(buffer.getvalue())
+    content[200:1000] = bytes(800)
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableImage, match=r"a\.png is damaged \(.*\): fetch it again"):
+        grey(path)
+
+
+# 81 million pixels: above our limit only; 400 million: Pillow refuses as well.
+@pytest.mark.parametrize("side", [9_000, 20_000])
+def test_decompression_bomb(tmp_path, side):
+    path = tmp_path / "a.png"
+    path.write_bytes(png_bytes(width=side, height=side, depth=8, colour_type=0, rows=[b"\0"]))
+    with pytest.raises(UnreadableImage, match=rf"claims to be too large.*at most {MOST_PIXELS:,}"):
+        grey(path)
+
+
+def test_text_bomb_in_a_png(tmp_path):
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("Comment", "x" * (2 << 20), zip=True)
+    path = saved(tmp_path / "a.png", GREY_4X4, pnginfo=notes)
+    with pytest.raises(UnreadableImage, match=r"a\.png is damaged \(Decompressed data too large"):
+        grey(path)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_damage_gives_pixels_or_a_clear_error(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    content = bytearray(jpeg_bytes(np.dstack([NOISE] * 3)) if seed % 2 else b"")
+    if not content:
+        buffer = io.BytesIO()
+        Image.fromarray(NOISE).save(buffer, "PNG")
+        content = bytearray(buffer.getvalue())
+    for place in rng.integers(0, min(700, len(content)), 8):
+        content[place] = rng.integers(256)
+    path = tmp_path / "a.jpeg"
+    path.write_bytes(content)
+    try:
+        assert grey(path).dtype == np.uint8
+    except UnreadableImage as error:
+        assert str(path) in str(error)
+        assert "\n" not in str(error)
+        assert error.__cause__ is None
+
+
+def test_many_threads(tmp_path):
+    paths = [
+        saved(tmp_path / f"{value}.{suffix}", np.full((40, 30, 3), value, np.uint8))
+        for value in range(0, 250, 10)
+        for suffix in ("png", "jpeg")
+    ]
+    start = threading.Barrier(8)
+
+    def read_all(_):
+        start.wait()
+        return [int(np.median(grey(path))) for path in paths]
+
+    with ThreadPoolExecutor(8) as pool:
+        for values in pool.map(read_all, range(8)):
+            assert values == [int(path.stem) for path in paths]

@@ -1,0 +1,319 @@
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import filelock
+import pytest
+from support.trees import IMAGES, found, plant, plant_clutter
+
+from xraylib.data import sources
+from xraylib.data.sources import locate
+from xraylib.data.tree import CLASSES, image_files
+from xraylib.errors import DataSourceError
+from xraylib.synthetic import dataset
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("XRAYLIB_CACHE", str(folder))
+    return folder
+
+
+# ------------------------------------------------------------------ image_files
+
+
+def test_image_files_are_sorted_and_real(tmp_path):
+    names = ["b.jpeg", "a.JPEG", "c.jpg", "d.PNG", "below/e.png"]
+    plant(tmp_path, [*names, "._a.JPEG", ".a.png", "notes.txt", "f.jpeg.txt", "jpeg", "g.dcm"])
+    plant(tmp_path / "__MACOSX", ["b.jpeg"])
+    plant(tmp_path / ".hidden", ["b.jpeg"])
+    (tmp_path / "folder.jpeg").mkdir()
+    expected = ["a.JPEG", "b.jpeg", "below/e.png", "c.jpg", "d.PNG"]
+    assert [path.relative_to(tmp_path).as_posix() for path in image_files(tmp_path)] == expected
+
+
+def test_image_files_of_a_folder_that_lies_in_a_hidden_one(tmp_path):
+    plant(tmp_path / ".cache" / "NORMAL", ["a.png"])
+    assert image_files(tmp_path / ".cache" / "NORMAL") == [tmp_path / ".cache/NORMAL/a.png"]
+
+
+def test_image_files_of_nothing(tmp_path):
+    with pytest.raises(DataSourceError, match=r"no such folder of images.*Received: .*nowhere"):
+        image_files(tmp_path / "nowhere")
+
+
+def test_image_files_of_a_forbidden_folder(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))  # root may read everything
+
+    monkeypatch.setattr(sources.os, "scandir", refuse)
+    with pytest.raises(DataSourceError, match=r"cannot list the folder .* \(Permission denied\)"):
+        image_files(tmp_path)
+
+
+# ------------------------------------------------------------------ a folder
+
+
+@pytest.mark.parametrize("clutter", [False, True])
+@pytest.mark.parametrize("above", ["", "chest_xray", "chest_xray/chest_xray", "archive/a/b"])
+def test_every_form_of_folder(tmp_path, above, clutter):
+    tree = plant(tmp_path / "given" / above)
+    if clutter:
+        plant_clutter(tree)
+        plant(tmp_path / "given" / "__MACOSX")
+        plant(tmp_path / "given" / ".Trash")
+    assert locate(tmp_path / "given") == tree
+    assert locate(str(tmp_path / "given")) == tree
+    assert sorted(found(tree)) == sorted(IMAGES)  # each once
+
+
+def test_val_is_optional(tmp_path):
+    plant(tmp_path, [name for name in IMAGES if not name.startswith("val/")])
+    assert locate(tmp_path) == tmp_path
+
+
+def test_chest_xray_wins_over_its_neighbours(tmp_path):
+    plant(tmp_path / "masks")
+    assert locate(plant(tmp_path / "chest_xray").parent) == tmp_path / "chest_xray"
+
+
+def test_home_and_relative_paths(tmp_path, monkeypatch):
+    plant(tmp_path / "data")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for source in ("~/data", "data", "./data/../data", Path("data")):
+        assert locate(source) == tmp_path / "data"
+
+
+def test_path_named_like_a_source_is_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plant(tmp_path / "kaggle")
+    assert locate(Path("kaggle")) == tmp_path / "kaggle"
+
+
+@pytest.mark.parametrize("nothing", ["", "  ", None, 3, ["kaggle"]])
+def test_nothing_given(nothing):
+    with pytest.raises(DataSourceError, match='give "synthetic", "kaggle", or a folder'):
+        locate(nothing)
+
+
+def test_missing_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataSourceError) as error:
+        locate("nowhere/data")
+    assert str(error.value) == (
+        f"the folder {tmp_path / 'nowhere' / 'data'} does not exist: give "
+        '"synthetic", "kaggle", or a folder that holds train/ and test/. Received: nowhere/data'
+    )
+
+
+def test_missing_folder_with_a_close_name(tmp_path):
+    (tmp_path / "chest_xray").mkdir()
+    right = str(tmp_path / "chest_xray").replace("\\", "\\\\")
+    for wrong in ("chest-xray", "Chest_Xray/train"):
+        if not (tmp_path / wrong).exists():  # a disk that ignores case
+            with pytest.raises(DataSourceError, match=rf"\(did you mean {right}\?\)"):
+                locate(tmp_path / wrong)
+
+
+@pytest.mark.parametrize("wrong, right", [("Kaggle", "kaggle"), ("sinthetic", "synthetic")])
+def test_mistyped_name(wrong, right):
+    with pytest.raises(DataSourceError, match=rf'\(did you mean "{right}"\?\).*Received: {wrong}'):
+        locate(wrong)
+
+
+def test_unknown_home():
+    with pytest.raises(DataSourceError, match=r"home directory.*Received: ~nobody-of-this-name"):
+        locate("~nobody-of-this-name/data")
+
+
+@pytest.mark.parametrize("name, advice", [("a.ZIP", "unzip it and"), ("a.jpeg", "give a folder")])
+def test_file(tmp_path, name, advice):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DataSourceError, match=rf"{name} is a file: {advice}"):
+        locate(tmp_path / name)
+
+
+def test_empty_folder(tmp_path):
+    match = r"no train/ and test/ in .* levels down \(found: no folders and no images in it\)"
+    with pytest.raises(DataSourceError, match=match):
+        locate(tmp_path)
+
+
+def test_folder_of_something_else(tmp_path):
+    plant(tmp_path, ["a/x.txt", "b/x.txt", "c.png", "d.jpeg", "__MACOSX/x.png"])
+    with pytest.raises(DataSourceError, match=r"found: the folders a, b and 2 images in it"):
+        locate(tmp_path)
+
+
+def test_too_deep(tmp_path):
+    plant(tmp_path / "a/b/c/d")
+    with pytest.raises(DataSourceError, match="up to 3 levels down"):
+        locate(tmp_path)
+
+
+def test_one_split_given(tmp_path):
+    tree = plant(tmp_path / "tree")
+    with pytest.raises(DataSourceError, match=r"train is one split.*its parent .*tree\. Received"):
+        locate(tree / "train")
+
+
+def test_one_class_folder_given(tmp_path):
+    tree = plant(tmp_path / "tree")
+    with pytest.raises(DataSourceError, match=r"NORMAL is one class.*folder .*tree\. Received"):
+        locate(tree / "train" / "NORMAL")
+
+
+@pytest.mark.parametrize("here, missing", [("train", "test"), ("test", "train")])
+def test_half_a_tree(tmp_path, here, missing):
+    plant(tmp_path / "tree", [name for name in IMAGES if name.startswith(here)])
+    with pytest.raises(DataSourceError, match=rf"is {here}/ but no {missing}/ in .*tree: both"):
+        locate(tmp_path)
+
+
+def test_two_trees_side_by_side(tmp_path):
+    plant(tmp_path / "large")
+    plant(tmp_path / "small")
+    with pytest.raises(DataSourceError, match=r"holds 2 trees \(.*large, .*small\): give one"):
+        locate(tmp_path)
+
+
+def test_no_images_at_all(tmp_path):
+    for name in IMAGES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    plant(tmp_path, ["train/NORMAL/._a.jpeg", "train/NORMAL/a.txt"])
+    with pytest.raises(DataSourceError, match=r"there are no images at all: expected <split>/{NOR"):
+        locate(tmp_path)
+
+
+def test_images_in_no_class_folder(tmp_path):
+    plant(tmp_path, ["train/a.png", "train/b.png", "test/c.png"])
+    with pytest.raises(DataSourceError, match="the 3 images lie in no class folder: sort them"):
+        locate(tmp_path)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_split_without_images(tmp_path, split):
+    plant(tmp_path, [name for name in IMAGES if not name.startswith(split)])
+    (tmp_path / split / "NORMAL").mkdir(parents=True)
+    with pytest.raises(DataSourceError, match=rf"{split}/ holds no images: expected .*\. Received"):
+        locate(tmp_path)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+@pytest.mark.parametrize("present, missing", [CLASSES, CLASSES[::-1]])
+def test_one_class_only(tmp_path, split, present, missing):
+    plant(tmp_path)
+    shutil.rmtree(tmp_path / split / missing)
+    number = len(image_files(tmp_path / split / present))
+    match = rf"{split}/ holds only one class: .* {number} images in {present} but none in {missing}"
+    with pytest.raises(DataSourceError, match=match):
+        locate(tmp_path)
+
+
+def test_other_classes(tmp_path):
+    plant(tmp_path, [*IMAGES, "test/VIRUS/a.jpeg", "test/COVID/b.jpeg", "test/notes/c.txt"])
+    with pytest.raises(DataSourceError, match="test/ has images in COVID, VIRUS, but the classes"):
+        locate(tmp_path)
+
+
+def test_classes_in_small_letters(tmp_path):
+    plant(tmp_path, [name.replace("/NORMAL/", "/normal/") for name in IMAGES])
+    with pytest.raises(DataSourceError, match="train/ has images in normal, but the classes are"):
+        locate(tmp_path)
+
+
+# ------------------------------------------------------------------ "synthetic"
+
+
+def test_synthetic_is_made_once(cache, monkeypatch):
+    made = []
+
+    def make_tree(folder):
+        made.append(folder)
+        time.sleep(0.2)  # so that the others do meet it at work
+        plant_clutter(plant(folder / "chest_xray"))
+        plant(folder / "masks")
+
+    monkeypatch.setattr(dataset, "make_tree", make_tree)
+    with ThreadPoolExecutor(4) as pool:
+        located = set(pool.map(locate, ["synthetic"] * 4))
+    folder = cache / f"synthetic-{dataset.MODEL_VERSION}"
+    assert located == {folder / "chest_xray"}
+    assert made == [folder]
+
+
+def test_synthetic_of_a_newer_model_is_made_anew(cache, monkeypatch):
+    monkeypatch.setattr(dataset, "make_tree", lambda folder: plant(folder / "chest_xray"))
+    old = locate("synthetic")
+    monkeypatch.setattr(dataset, "MODEL_VERSION", dataset.MODEL_VERSION + 1)
+    assert locate("synthetic") != old
+
+
+def test_synthetic_on_a_full_disk(monkeypatch):
+    def make_tree(folder):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(dataset, "make_tree", make_tree)
+    with pytest.raises(DataSourceError, match=r"No space left on device\): .* XRAYLIB_CACHE"):
+        locate("synthetic")
+
+
+def test_synthetic_with_images_removed(monkeypatch):
+    monkeypatch.setattr(dataset, "make_tree", lambda folder: plant(folder / "chest_xray"))
+    shutil.rmtree(locate("synthetic") / "test" / "NORMAL")
+    with pytest.raises(DataSourceError, match=r'none in NORMAL .*"synthetic" \(if .* delete it'):
+        locate("synthetic")
+
+
+def test_two_processes_make_the_real_synthetic_tree(cache):
+    code = (
+        "from xraylib.data import sources; from xraylib.synthetic import dataset; "
+        "make = dataset.make_tree; "
+        "dataset.make_tree = lambda folder: make(folder, images=20, size=32); "
+        "print(sources.locate('synthetic'))"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    printed = [process.communicate()[0].strip() for process in processes]
+    tree = cache / f"synthetic-{dataset.MODEL_VERSION}" / "chest_xray"
+    assert printed == [str(tree)] * 2
+    assert len(found(tree)) == 20
+
+
+# ------------------------------------------------------------------ both
+
+
+@pytest.mark.parametrize("name", ["synthetic", "kaggle"])
+def test_without_a_cache_folder(cache, name):
+    cache.write_text("")
+    with pytest.raises(DataSourceError, match=r"cannot create the cache folder .* XRAYLIB_CACHE"):
+        locate(name)
+
+
+@pytest.mark.parametrize("name", ["synthetic", "kaggle"])
+def test_without_a_lock(monkeypatch, name):
+    def acquire(lock, **options):
+        raise NotImplementedError("no flock")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    with pytest.raises(DataSourceError, match=r"cannot lock .*\.lock \(no flock\): set the env"):
+        locate(name)
+
+
+def test_importing_sources_imports_nothing_heavy():
+    code = (
+        "import sys, xraylib.data.sources, xraylib.data.reading; "
+        "print(*{'kagglehub', 'requests', 'PIL', 'numpy', 'pandas', 'tqdm'} & set(sys.modules))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == ""

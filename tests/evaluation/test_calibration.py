@@ -1,0 +1,475 @@
+import warnings
+
+import hypothesis
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import strategies
+from scipy.special import expit, logit
+
+from xraylib.evaluation import metrics
+from xraylib.evaluation.calibration import (
+    CALIBRATION_METRICS,
+    TEMPERATURES,
+    Decomposition,
+    brier,
+    calibration,
+    expected_calibration_error,
+    net_benefit,
+    reliability,
+    rescaled,
+    temperature,
+)
+
+LABELS = np.array([0, 1, 1, 1])
+SCORES = np.array([0.2, 0.4, 0.6, 1.0])
+
+
+@pytest.fixture(autouse=True)
+def no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+# ------------------------------------------------------------------ brier
+
+
+def test_brier_by_hand():
+    # Two bins: mean scores .3 and .8, shares 1/2 and 1, of all 3/4. The variance within them is
+    # .01 and .04, the covariance with the labels .05 and 0.
+    assert brier(LABELS, SCORES, bins=2) == pytest.approx(
+        Decomposition(
+            brier=(0.04 + 0.36 + 0.16 + 0) / 4,
+            reliability=(0.2**2 + 0.2**2) / 2,
+            resolution=(0.25**2 + 0.25**2) / 2,
+            uncertainty=3 / 16,
+            within=(0.01 + 0.04) / 2 - 2 * (0.05 + 0) / 2,
+        )
+    )
+
+
+@hypothesis.given(strategies.data())
+@hypothesis.settings(max_examples=300, deadline=None, derandomize=True, database=None)
+def test_the_parts_add_up(data):
+    score = strategies.integers(0, data.draw(strategies.sampled_from([1, 4, 1000])))
+    image = strategies.tuples(strategies.integers(0, 1), score)
+    drawn = np.array(data.draw(strategies.lists(image, min_size=1, max_size=40)))
+    bins = data.draw(strategies.integers(1, 50))
+    labels, scores = drawn[:, 0], drawn[:, 1] / max(drawn[:, 1].max(), 1)
+    parts = brier(labels, scores, bins=bins)
+    assert parts.brier == pytest.approx(((labels - scores) ** 2).mean(), abs=1e-12)
+    total = parts.reliability - parts.resolution + parts.uncertainty + parts.within
+    assert total == pytest.approx(parts.brier, abs=1e-12)
+    assert min(parts.reliability, parts.resolution, parts.uncertainty) >= 0
+    assert parts.resolution <= parts.uncertainty + 1e-12
+
+
+def test_one_bin_a_score_leaves_nothing_within():
+    labels, scores = np.arange(30) % 2, np.arange(30) % 3 / 4
+    assert brier(labels, scores, bins=30).within == pytest.approx(0, abs=1e-15)
+    assert brier(labels, scores, bins=2).within != pytest.approx(0, abs=1e-3)
+
+
+def test_brier_is_that_of_metrics():
+    expected = metrics.metrics(LABELS, SCORES, resamples=0).set_index("metric")["value"]
+    assert brier(LABELS, SCORES).brier == pytest.approx(expected["Brier"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "expected"),
+    [
+        ([0, 0, 1, 1], [0, 0, 1, 1], (0, 0, 1 / 4, 1 / 4, 0)),  # perfect
+        ([0, 0, 1, 1], [1, 1, 0, 0], (1, 1, 1 / 4, 1 / 4, 0)),  # worst
+        ([0, 0, 0, 1], [0.5] * 4, (1 / 4, 1 / 16, 0, 3 / 16, 0)),  # constant
+        ([1, 1], [0.8, 0.8], (0.04, 0.04, 0, 0, 0)),  # one class
+        ([0, 0], [0.8, 0.8], (0.64, 0.64, 0, 0, 0)),
+    ],
+)
+def test_brier_at_its_ends(labels, scores, expected):
+    assert brier(np.array(labels), np.array(scores)) == pytest.approx(expected)
+
+
+# ------------------------------------------------------------------ ECE
+
+
+def test_ece_by_hand():
+    assert expected_calibration_error(LABELS, SCORES, bins=2) == pytest.approx(0.2)
+    # In one bin the mean score .55 stands against 3/4.
+    assert expected_calibration_error(LABELS, SCORES, bins=1) == pytest.approx(0.2)
+    assert expected_calibration_error(LABELS, SCORES, bins=4) == pytest.approx(
+        (0.2 + 0.6 + 0.4 + 0) / 4
+    )
+
+
+def test_ece_weights_bins_by_their_images():
+    # Three images at .5, of which one is of class 1, and one at .9.
+    found = expected_calibration_error([0, 0, 1, 1], np.array([0.5, 0.5, 0.5, 0.9]), bins=2)
+    assert found == pytest.approx(3 / 4 * (1 / 2 - 1 / 3) + 1 / 4 * 0.1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "expected"),
+    [
+        ([0, 0, 1, 1], [0, 0, 1, 1], 0),  # perfect
+        ([0, 0, 1, 1], [1, 1, 0, 0], 1),  # worst
+        ([0, 0, 0, 1], [0.25] * 4, 0),  # constant, at the prevalence
+        ([0, 0, 0, 1], [0.5] * 4, 1 / 4),  # constant, elsewhere
+        ([1, 1, 1], [0.8, 0.9, 1.0], 0.1),  # one class
+    ],
+)
+def test_ece_at_its_ends(labels, scores, expected):
+    assert expected_calibration_error(labels, scores) == pytest.approx(expected)
+
+
+def test_chance_makes_an_ece_as_large_as_said():
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(50):
+        scores = expit(rng.normal(0, 2, 800))
+        found.append(expected_calibration_error(rng.random(800) < scores, scores))
+    assert np.mean(found) == pytest.approx(0.03, abs=0.005)
+
+
+# ------------------------------------------------------------------ reliability
+
+
+def test_reliability_by_hand():
+    labels = np.array([0, 0, 1, 0, 1, 1, 0, 1])
+    scores = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+    table = reliability(labels, scores, bins=2, resamples=0)
+    assert list(table) == ["images", "score", "observed", "low", "high"]
+    assert table["images"].tolist() == [4, 4]
+    assert table["score"].tolist() == pytest.approx([0.25, 0.65])
+    assert table["observed"].tolist() == pytest.approx([1 / 4, 3 / 4])
+    assert table[["low", "high"]].isna().all(axis=None)
+
+
+def test_the_order_of_images_does_not_matter():
+    rng = np.random.default_rng(0)
+    labels, scores = np.arange(60) % 2, rng.integers(0, 20, 60) / 19
+    order = rng.permutation(60)
+    pd.testing.assert_frame_equal(
+        reliability(labels, scores, resamples=0),
+        reliability(labels[order], scores[order], resamples=0),
+    )
+
+
+def test_bins_are_of_equal_mass_and_keep_ties_together():
+    labels, scores = np.arange(100) % 2, np.arange(100) / 1000
+    assert reliability(labels, scores, resamples=0)["images"].tolist() == [10] * 10
+    scores[5:65] = 0.05
+    table = reliability(labels, scores, resamples=0)
+    assert table["images"].max() >= 60
+    assert table["images"].sum() == 100
+    assert table["score"].is_monotonic_increasing
+
+
+def test_intervals_of_a_bin_are_those_of_its_patients():
+    # a is of class 1 and b not: both the same a quarter of the time.
+    labels, patients = np.array([1, 1, 0, 0]), list("aabb")
+    table = reliability(labels, np.full(4, 0.5), patients=patients)
+    assert table[["observed", "low", "high"]].values.tolist() == [[0.5, 0, 1]]
+    table = reliability(labels, np.full(4, 0.5), patients=list("abab"))
+    assert table[["observed", "low", "high"]].values.tolist() == [[0.5, 0.5, 0.5]]
+
+
+def test_a_bin_of_one_class_has_wilsons_interval_of_its_patients():
+    labels, scores = np.array([0, 0, 0, 1, 1, 1]), np.array([0.1, 0.1, 0.1, 0.9, 0.9, 0.9])
+    table = reliability(labels, scores, bins=2, patients=list("abcdde"), resamples=20)
+    assert table[["low", "high"]].to_numpy() == pytest.approx(
+        np.array([[0, 3.8415 / 6.8415], [2 / 5.8415, 1]]), abs=1e-4
+    )
+
+
+# ------------------------------------------------------------------ temperature
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 2.5])
+def test_a_known_temperature_is_found(true):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, 20_000)
+    labels = rng.random(20_000) < expit(logits / true)
+    assert temperature(labels, expit(logits)) == pytest.approx(true, rel=0.05)
+
+
+def test_temperature_by_hand():
+    # Of those that say .8 are 3/5 of class 1: expit(logit(.8) / T) = .6.
+    expected = np.log(4) / np.log(1.5)
+    assert temperature([1, 1, 1, 0, 0], [0.8] * 5) == pytest.approx(expected, rel=1e-5)
+
+
+def test_no_temperature_is_likelier():
+    from sklearn.metrics import log_loss
+
+    rng = np.random.default_rng(1)
+    labels, scores = np.arange(40) % 2, rng.uniform(0.01, 0.99, 40)
+    scores[labels == 1] **= 0.3
+    found = temperature(labels, scores)
+    losses = [log_loss(labels, rescaled(scores, found * each)) for each in (0.97, 1, 1.03)]
+    assert np.argmin(losses) == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "expected"),
+    [
+        ([0, 0, 1, 1], [0.1, 0.4, 0.6, 0.9], TEMPERATURES[0]),  # perfect
+        ([0, 0, 1, 1], [0.0, 0.0, 1.0, 1.0], TEMPERATURES[0]),  # perfect and saturated
+        ([0, 0, 1, 1], [0.9, 0.6, 0.4, 0.1], TEMPERATURES[1]),  # worst
+        ([0, 0, 1, 1], [1.0, 1.0, 0.0, 0.0], TEMPERATURES[1]),
+        ([0, 0, 0, 1], [0.8] * 4, TEMPERATURES[1]),  # constant, on the wrong side
+        ([0, 0, 0, 1], [0.5] * 4, 1),  # constant, where nothing changes it
+    ],
+)
+def test_temperature_at_its_ends(labels, scores, expected):
+    assert temperature(labels, scores) == pytest.approx(expected)
+
+
+def test_one_saturated_error_counts_by_the_clipped_logit():
+    # Three of four that say 1 are right: expit(logit(1 - 1e-6) / T) = 3/4.
+    expected = logit(1 - 1e-6) / np.log(3)
+    assert temperature([1, 1, 1, 0], [1.0] * 4) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_temperature_needs_both_classes(label):
+    with pytest.raises(ValueError, match=f"needs both classes: all labels are {label}"):
+        temperature([label, label], [0.2, 0.9])
+
+
+def test_rescaled_by_hand():
+    # Half the logit is the root of the odds: 4 to 1 become 2 to 1.
+    assert rescaled([0.8, 0.5, 0.2], 2) == pytest.approx([2 / 3, 1 / 2, 1 / 3])
+    assert rescaled([2 / 3], 0.5) == pytest.approx([0.8])
+
+
+def test_rescaled_at_1_clips_alone():
+    scores = [0, 1e-9, 1e-6, 0.3, 0.99, 1]
+    assert rescaled(scores, 1) == pytest.approx([1e-6, 1e-6, 1e-6, 0.3, 0.99, 1 - 1e-6], rel=1e-9)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, np.nan, np.inf])
+def test_what_is_no_temperature(wrong):
+    with pytest.raises(ValueError, match=f"above 0 and finite. Received: {wrong}"):
+        rescaled(SCORES, wrong)
+
+
+def test_what_cannot_be_rescaled():
+    with pytest.raises(ValueError, match=r"scores must be in \[0, 1\]; 1 are not"):
+        rescaled([0.5, 1.5], 2)
+
+
+# ------------------------------------------------------------------ net_benefit
+
+
+def test_net_benefit_by_hand():
+    # From .2 on two of class 1 and one of class 0 are called, of ten; a false call costs 1/4.
+    labels = np.array([1, 1, 1, 0, 0, 0, 0, 0, 0, 0])
+    scores = np.array([0.9, 0.2, 0.1, 0.8, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+    table = net_benefit(labels, scores, thresholds=[0.2, 0.5, 0.95])
+    assert list(table) == ["threshold", "scores", "all", "none"]
+    assert table.to_numpy() == pytest.approx(
+        np.array(
+            [
+                [0.2, 0.2 - 0.1 / 4, 0.3 - 0.7 / 4, 0],
+                [0.5, 0.1 - 0.1, 0.3 - 0.7, 0],
+                [0.95, 0, 0.3 - 0.7 * 19, 0],
+            ]
+        )
+    )
+
+
+def test_net_benefit_at_another_prevalence():
+    # Sensitivity 1/2, a quarter of class 0 called, and 10 % ill: .05 less .225 / 4.
+    labels = np.array([1, 1, 0, 0, 0, 0])
+    scores = np.array([0.9, 0.1, 0.8, 0.1, 0.1, 0.1])
+    table = net_benefit(labels, scores, thresholds=[0.2], prevalence=0.1)
+    assert table.loc[0].tolist() == pytest.approx([0.2, 0.05 - 0.225 / 4, 0.1 - 0.9 / 4, 0])
+
+
+def test_its_own_prevalence_changes_nothing():
+    thresholds = np.linspace(0, 0.9, 7)
+    pd.testing.assert_frame_equal(
+        net_benefit(LABELS, SCORES, thresholds=thresholds),
+        net_benefit(LABELS, SCORES, thresholds=thresholds, prevalence=0.75),
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "expected"),
+    [
+        ([0, 0, 1, 1], [0, 0, 1, 1], 1 / 2),  # perfect: the prevalence
+        ([0, 0, 1, 1], [1, 1, 0, 0], -1 / 2 / 4),  # worst: false calls alone
+        ([0, 0, 0, 1], [0.5] * 4, 1 / 4 - 3 / 4 / 4),  # constant: as of calling all
+        ([0, 0, 0, 1], [0.1] * 4, 0),  # constant: as of calling none
+        ([1, 1], [0.1, 0.2], 1 / 2),  # one class, of which a score at .2 is called
+        ([0, 0], [0.1, 0.9], -1 / 2 / 4),
+    ],
+)
+def test_net_benefit_at_its_ends(labels, scores, expected):
+    table = net_benefit(labels, scores, thresholds=[0.2])
+    assert table["scores"].tolist() == pytest.approx([expected])
+
+
+def test_at_0_all_are_called_for_nothing():
+    assert net_benefit(LABELS, SCORES, thresholds=[0]).loc[0].tolist() == [0, 0.75, 0.75, 0]
+
+
+@pytest.mark.parametrize("wrong", [1, -0.1, np.nan])
+def test_what_are_no_thresholds(wrong):
+    with pytest.raises(ValueError, match=rf"in \[0, 1\). Received: \[{float(wrong)}\]"):
+        net_benefit(LABELS, SCORES, thresholds=[0.2, wrong])
+
+
+@pytest.mark.parametrize("wrong", [0, 1, np.nan])
+def test_what_is_no_prevalence(wrong):
+    with pytest.raises(ValueError, match=f"between 0 and 1. Received: {wrong}"):
+        net_benefit(LABELS, SCORES, thresholds=[0.2], prevalence=wrong)
+
+
+def test_another_prevalence_needs_both_classes():
+    with pytest.raises(ValueError, match="needs both classes: all labels are 1"):
+        net_benefit([1, 1], [0.2, 0.3], thresholds=[0.2], prevalence=0.2)
+
+
+# ------------------------------------------------------------------ calibration
+
+
+def predicted(split, labels, scores):
+    return pd.DataFrame(
+        {
+            "split": split,
+            "label": labels,
+            "score": scores,
+            "patient": [f"{split}{number // 2}" for number in range(len(labels))],
+        }
+    )
+
+
+@pytest.fixture
+def predictions():
+    # On validation .8 means .6, as .2 means .4; on test .8 means 0 and .2 as well.
+    validation = predicted("validation", [1, 1, 1, 0, 0, 0, 0, 0, 1, 1], [0.8] * 5 + [0.2] * 5)
+    return pd.concat([predicted("test", [0] * 4, [0.8, 0.8, 0.2, 0.2]), validation])
+
+
+def found(table, split, *, fitted):
+    rows = table[(table["split"] == split) & ((table["temperature"] != 1) == fitted)]
+    return rows.set_index("metric")
+
+
+def test_calibration_has_both_splits_at_both_temperatures(predictions):
+    table = calibration(predictions, resamples=10)
+    assert list(table) == ["split", "temperature", "metric", "value", "low", "high"]
+    parts = table[["split", "temperature"]].drop_duplicates()
+    fitted = np.log(4) / np.log(1.5)
+    assert parts["split"].tolist() == ["validation", "validation", "test", "test"]
+    assert parts["temperature"].tolist() == pytest.approx([1, fitted, 1, fitted], rel=1e-5)
+    assert table["metric"].tolist() == list(CALIBRATION_METRICS) * 4
+
+
+def test_calibration_by_hand(predictions):
+    table = calibration(predictions, resamples=10)
+    before = found(table, "validation", fitted=False)["value"]
+    # In both bins the score is .2 off, up in one and down in the other.
+    assert before.tolist() == pytest.approx(
+        [(6 * 0.04 + 4 * 0.64) / 10, 0.04, 0.01, 0.25, 0, 0.2, 0], abs=1e-12
+    )
+    after = found(table, "validation", fitted=True)["value"]
+    assert after.tolist() == pytest.approx([0.24, 0, 0.01, 0.25, 0, 0, 0], abs=1e-6)
+
+
+def test_what_validation_mends_may_not_hold_on_test(predictions):
+    table = calibration(predictions, resamples=10)
+    before = found(table, "test", fitted=False)["value"]
+    assert before[["ECE", "mean score minus prevalence"]].tolist() == pytest.approx([0.5, 0.5])
+    assert before["reliability"] == pytest.approx((0.64 + 0.04) / 2)
+    after = found(table, "test", fitted=True)["value"]
+    assert after[["ECE", "mean score minus prevalence"]].tolist() == pytest.approx([0.5, 0.5])
+    assert after["reliability"] == pytest.approx((0.36 + 0.16) / 2, abs=1e-6)
+
+
+def test_test_has_no_say_in_the_temperature(predictions):
+    other = predictions.assign(label=np.where(predictions["split"] == "test", 1, predictions.label))
+    tables = [calibration(each, resamples=0) for each in (predictions, other)]
+    assert tables[0]["temperature"].tolist() == tables[1]["temperature"].tolist()
+    assert tables[0]["value"].tolist() != tables[1]["value"].tolist()
+
+
+def test_values_are_those_of_the_functions():
+    rng = np.random.default_rng(0)
+    labels, scores = np.arange(90) % 2, rng.uniform(0, 1, 90)
+    both = pd.concat([predicted(split, labels, scores) for split in ("validation", "test")])
+    value = found(calibration(both, bins=7, resamples=0), "test", fitted=False)["value"]
+    assert value["Brier":"within"].tolist() == pytest.approx(brier(labels, scores, bins=7))
+    assert value["ECE"] == pytest.approx(expected_calibration_error(labels, scores, bins=7))
+
+
+def test_interval_of_brier_is_that_of_metrics(predictions):
+    table = calibration(predictions, resamples=100, seed=3)
+    rows = predictions[predictions["split"] == "validation"]
+    expected = metrics.metrics(
+        rows["label"], rows["score"], patients=rows["patient"], resamples=100, seed=3
+    ).set_index("metric")
+    columns = ["value", "low", "high"]
+    before = found(table, "validation", fitted=False)
+    assert before.loc["Brier", columns].tolist() == pytest.approx(
+        expected.loc["Brier", columns].tolist()
+    )
+
+
+def test_interval_of_ece_takes_off_what_chance_adds():
+    # Calibrated, so that the ECE is chance, and in a resample chance twice.
+    rng = np.random.default_rng(0)
+    scores = expit(rng.normal(0, 2, 400))
+    both = pd.concat(
+        [predicted(split, rng.random(400) < scores, scores) for split in ("validation", "test")]
+    )
+    ece = found(calibration(both, resamples=200), "test", fitted=False).loc["ECE"]
+    assert 0 <= ece["low"] < ece["value"] / 2
+    assert ece["low"] < ece["high"] < 2 * ece["value"]
+
+
+def test_interval_of_the_mean_holds_it(predictions):
+    before = found(calibration(predictions, resamples=200), "validation", fitted=False)
+    low, value, high = before.loc["mean score minus prevalence", ["low", "value", "high"]]
+    assert low < value < high
+    parts = before.loc[["reliability", "resolution", "uncertainty", "within"]]
+    assert parts[["low", "high"]].isna().all(axis=None)
+
+
+def test_no_resamples_no_interval(predictions):
+    assert calibration(predictions, resamples=0)[["low", "high"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_missing_split(predictions, split):
+    with pytest.raises(ValueError, match=f"no predictions of {split}"):
+        calibration(predictions[predictions["split"] != split])
+
+
+def test_validation_of_one_class(predictions):
+    with pytest.raises(ValueError, match="temperature needs both classes: all labels are 0"):
+        calibration(predictions.assign(label=0))
+
+
+# ------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize("function", [brier, expected_calibration_error, reliability, temperature])
+def test_what_are_no_labels_and_scores(function):
+    with pytest.raises(ValueError, match=r"scores must be in \[0, 1\]; 1 are not"):
+        function([0, 1], [0.1, 1.1])
+    with pytest.raises(ValueError, match="0 labels and 0 scores: give one or more of each"):
+        function([], [])
+
+
+@pytest.mark.parametrize("function", [brier, expected_calibration_error, reliability])
+def test_no_bins(function):
+    with pytest.raises(ValueError, match=r"bins must be 1 or more\. Received: 0"):
+        function(LABELS, SCORES, bins=0)
+
+
+def test_patients_of_another_length():
+    with pytest.raises(ValueError, match="2 patients for 4 labels: give one each"):
+        reliability(LABELS, SCORES, patients=list("ab"))

@@ -1,0 +1,226 @@
+import re
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from support.networks import mean_network
+
+from xraylib.explain import perturbations
+from xraylib.explain.perturbations import (
+    INTERVENTIONS,
+    MEASURES,
+    UNCHANGED,
+    Intervention,
+    changed,
+    effects,
+    most_moved,
+    rescore,
+)
+
+RAMP = np.tile(np.linspace(20, 235, 60).astype(np.uint8), (40, 1))
+
+
+def scored(rows):
+    """A table as `rescore` gives it, from (path, label, cue, intervention, logit)."""
+    table = pd.DataFrame(rows, columns=["path", "label", "cue", "intervention", "logit"])
+    return table.assign(patient=table["path"], split="validation")
+
+
+def images(folder, greys, size=(30, 20)):
+    rows = []
+    for number, grey in enumerate(greys):
+        path = folder / f"{number}.png"
+        Image.new("L", size, grey).save(path)
+        rows.append((path, f"patient {number}", "validation", number % 2))
+    return pd.DataFrame(rows, columns=["path", "patient", "split", "label"])
+
+
+# ------------------------------------------------------------------ the changes
+
+
+@pytest.mark.parametrize("step", INTERVENTIONS, ids=lambda step: step.name)
+def test_every_intervention_gives_another_picture(step):
+    noise = np.random.default_rng(0).integers(0, 256, RAMP.shape)
+    picture = ((RAMP.astype(int) * 3 + noise) // 4).astype(np.uint8)
+    after = step.change(picture)
+    assert after.dtype == np.uint8
+    assert after.ndim == 2
+    assert after.shape != picture.shape or (after != picture).any()
+
+
+def test_names_are_told_apart():
+    assert len({step.name for step in INTERVENTIONS}) == len(INTERVENTIONS)
+
+
+def test_wider_spreads_the_middle_and_keeps_the_frame():
+    stripe = np.zeros((10, 100), np.uint8)
+    stripe[:, 40:60] = 200
+    wide = perturbations.scaled(stripe, width=1.5)
+    assert wide.shape == stripe.shape
+    assert (wide[5] > 100).sum() == 30
+    assert (perturbations.scaled(stripe, height=1.5)[5] > 100).sum() == 20
+
+
+def test_narrower_repeats_the_outermost_column():
+    bright_edges = np.full((4, 10), 100, np.uint8)
+    bright_edges[:, [0, -1]] = 250
+    narrow = perturbations.scaled(bright_edges, width=0.6)
+    assert narrow.shape == bright_edges.shape
+    assert (narrow[:, :2] == narrow[:, 2:3]).all()
+
+
+def test_a_border_is_added_or_cut():
+    picture = np.full((20, 40), 9, np.uint8)
+    padded = perturbations.framed(picture, border=0.1)
+    assert padded.shape == (24, 48)
+    assert padded[:2].max() == padded[:, :4].max() == 0
+    assert perturbations.framed(picture, border=-0.1).shape == (16, 32)
+
+
+def test_gamma_keeps_black_and_white():
+    assert perturbations.gamma(np.array([[0, 128, 255]], np.uint8), exponent=2).tolist() == [
+        [0, 64, 255]
+    ]
+
+
+def test_blurring_takes_from_the_spread_what_sharpening_adds():
+    noise = np.random.default_rng(1).integers(60, 190, (448, 448)).astype(np.uint8)
+    assert perturbations.blurred(noise).std() < noise.std() < perturbations.sharpened(noise).std()
+
+
+# ------------------------------------------------------------------ rescore
+
+
+def test_the_logit_of_every_image_before_and_after(tmp_path):
+    table = images(tmp_path, [51, 102])
+    white = Intervention("white", "colour", lambda pixels: np.full_like(pixels, 255))
+    found = rescore(mean_network(), table, interventions=[white])
+    assert found[["intervention", "cue", "label"]].to_numpy().tolist() == [
+        [UNCHANGED, "", 0],
+        [UNCHANGED, "", 1],
+        ["white", "colour", 0],
+        ["white", "colour", 1],
+    ]
+    assert found["logit"].tolist() == pytest.approx([0.2, 0.4, 1, 1])
+
+
+def test_files_are_reduced_as_for_training(tmp_path):
+    table = images(tmp_path, [255], size=(40, 20))
+    # Padded to a square, half of it is black.
+    found = rescore(mean_network(), table, fit="pad", interventions=[])
+    assert found["logit"].tolist() == pytest.approx([0.5])
+
+
+def test_some_images_of_each_class(tmp_path):
+    table = images(tmp_path, range(20)).assign(label=[0] * 15 + [1] * 5)
+    found = rescore(mean_network(), table, images=6, interventions=[])
+    assert found["label"].value_counts().to_dict() == {0: 3, 1: 3}
+    again = rescore(mean_network(), table, images=6, interventions=[])
+    assert found["path"].tolist() == again["path"].tolist()
+
+
+def test_an_unreadable_image_is_left_out(tmp_path):
+    table = images(tmp_path, [51, 102])
+    table["path"][0].write_text("not an image")
+    assert rescore(mean_network(), table, interventions=[])["label"].tolist() == [1]
+    table["path"][1].write_text("neither")
+    with pytest.raises(ValueError, match=r"not one of 2 images can be read: .*0\.png"):
+        rescore(mean_network(), table)
+
+
+def test_nothing_to_intervene_on(tmp_path):
+    table = images(tmp_path, [51])
+    with pytest.raises(ValueError, match="no images to intervene on"):
+        rescore(mean_network(), table.head(0))
+    network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()], name="plain")
+    with pytest.raises(ValueError, match="network 'plain' has no layer named \"logit\""):
+        rescore(network, table)
+
+
+# ------------------------------------------------------------------ effects
+
+
+ROWS = [
+    ("a", 0, "", UNCHANGED, -1.0),
+    ("b", 0, "", UNCHANGED, -1.0),
+    ("c", 1, "", UNCHANGED, 1.0),
+    ("d", 1, "", UNCHANGED, 1.0),
+    ("a", 0, "shape", "wider", 2.0),
+    ("b", 0, "shape", "wider", -1.0),
+    ("c", 1, "shape", "wider", 0.5),
+    ("d", 1, "shape", "wider", 1.0),
+]
+
+
+def test_effects_by_hand():
+    found = effects(scored(ROWS), resamples=0).set_index("measure")["value"]
+    assert list(found.index) == list(MEASURES)
+    # The logits spread by 1; class 0 moved by 3 and 0, class 1 by -.5 and 0.
+    assert found["logit, class 0"] == pytest.approx(1.5)
+    assert found["logit, class 1"] == pytest.approx(-0.25)
+    assert found["flips"] == pytest.approx(0.25)
+    # Of four pairs a is now above both of class 1.
+    assert found["AUC"] == pytest.approx(-0.5)
+    assert found["sensitivity"] == pytest.approx(0)
+    assert found["specificity"] == pytest.approx(-0.5)
+
+
+def test_effects_know_the_threshold():
+    found = effects(scored(ROWS), threshold=0.6, resamples=0).set_index("measure")["value"]
+    # At a logit of .41 nothing changes; at .8, a logit of 1.39, only a is called 1.
+    assert found["flips"] == pytest.approx(0.25)
+    found = effects(scored(ROWS), threshold=0.8, resamples=0).set_index("measure")["value"]
+    assert found["sensitivity"] == pytest.approx(0)
+    assert found["specificity"] == pytest.approx(-0.5)
+
+
+def test_intervals_hold_the_value_and_are_seeded():
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(60):
+        label, logit = number % 2, rng.normal()
+        rows.append((str(number), label, "", UNCHANGED, logit))
+        rows.append((str(number), label, "shape", "wider", logit + rng.normal(0.5, 0.2)))
+    found = effects(scored(rows), resamples=300)
+    assert (found["low"] <= found["value"]).all() and (found["value"] <= found["high"]).all()
+    moved = found[found["measure"] == "logit, class 0"].iloc[0]
+    assert 0.3 < moved["low"] < moved["high"] < 0.7
+    pd.testing.assert_frame_equal(found, effects(scored(rows), resamples=300))
+
+
+def test_effects_need_both_classes_and_the_unchanged():
+    with pytest.raises(ValueError, match="images of both classes: all labels are 1"):
+        effects(scored([row for row in ROWS if row[1] == 1]))
+    with pytest.raises(ValueError, match="no unchanged images"):
+        effects(scored(ROWS[4:]))
+
+
+# ------------------------------------------------------------------ images
+
+
+def test_the_image_whose_diagnosis_turns_comes_first():
+    rows = [
+        ("far", 0, "", UNCHANGED, 3.0),
+        ("near", 0, "", UNCHANGED, -0.5),
+        ("far", 0, "shape", "wider", 1.0),
+        ("near", 0, "shape", "wider", 0.5),
+        ("near", 0, "shape", "taller", 0.1),
+    ]
+    found = most_moved(scored(rows), "shape", images=2)
+    assert found["path"].tolist() == ["near", "far"]
+    assert found["intervention"].tolist() == ["wider", "wider"]
+    assert found.loc[0, ["before", "after"]].tolist() == pytest.approx([0.3775, 0.6225], abs=1e-4)
+    with pytest.raises(ValueError, match=r"cue must be one of shape\. Received: 'form'"):
+        most_moved(scored(rows), "form")
+
+
+def test_a_changed_file_to_look_at(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(RAMP).save(path)
+    np.testing.assert_array_equal(changed(path, UNCHANGED), RAMP)
+    wider = perturbations.scaled(RAMP, width=1.12)
+    np.testing.assert_array_equal(changed(path, "12 % wider"), wider)
+    with pytest.raises(ValueError, match=re.escape("Received: '99 % wider'")):
+        changed(path, "99 % wider")

@@ -1,0 +1,454 @@
+import errno
+import re
+import warnings
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from xraylib import cache
+from xraylib.data.augmentation import Augmentation
+from xraylib.data.loading import Batches
+from xraylib.networks import models, training, transfer
+
+SIZE = 8
+SETTINGS = {"epochs": 3, "learning_rate": 0.05, "precision": "float32"}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XRAYLIB_CACHE", str(tmp_path / "cache"))
+
+
+def network(*, seed=0, freeze=True, dropout=0.0):
+    """A small network as those of `models`: a convolution, normalization, and a head."""
+    inputs = keras.Input((SIZE, SIZE, 1), dtype="uint8", name="pixels")
+    x = keras.layers.Rescaling(1 / 255, name="rescaling")(inputs)
+    drawn = keras.initializers.HeNormal(seed)
+    x = keras.layers.Conv2D(4, 3, name="conv", activation="relu", kernel_initializer=drawn)(x)
+    x = keras.layers.BatchNormalization(name="normalization", momentum=0.5)(x)
+    x = keras.layers.GlobalAveragePooling2D(name="average")(x)
+    if dropout:
+        x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
+    x = keras.layers.Dense(1, dtype="float32", name="logit", kernel_initializer=drawn)(x)
+    outputs = keras.layers.Activation("sigmoid", dtype="float32", name="score")(x)
+    made = keras.Model(inputs, outputs, name="small")
+    if freeze:
+        models.freeze(made)
+    return made
+
+
+def batches(count=10, *, seed=0, order=0, **more):
+    """Noise, darker for class 1, of which rows 1 to `count` are in."""
+    labels = np.arange(count + 1) % 2
+    pixels = np.random.default_rng(seed).integers(0, 256, (count + 1, SIZE, SIZE, 1), np.uint8)
+    pixels[labels == 1] //= 2
+    return Batches(pixels, labels, np.arange(1, count + 1), batch_size=4, seed=order, **more)
+
+
+def changed(**more):
+    return batches(augment=Augmentation(gamma=0.5, noise=20), shuffle=True, **more)
+
+
+def scores(model, pixels):
+    return keras.ops.convert_to_numpy(model(pixels, training=False))
+
+
+def fused(model, name):
+    """What the whole network gives at a layer, image by image as they lie."""
+    part = keras.Model(model.input, model.get_layer(name).output)
+    return lambda pixels: scores(part, pixels)
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Counts the batches that any base is run over."""
+    counted = []
+    predict = keras.Model.predict_on_batch
+
+    def count(model, x):
+        if model.name == "base":
+            counted.append(len(x))
+        return predict(model, x)
+
+    monkeypatch.setattr(keras.Model, "predict_on_batch", count)
+    return counted
+
+
+# ------------------------------------------------------------------ features
+
+
+def test_features_are_what_the_frozen_layers_give():
+    model, data = network(), batches()
+    found = transfer.features(model, data)
+    assert found.shape == (1, 10, 4)
+    assert found.dtype == np.float32
+    assert isinstance(found, np.memmap)
+    assert not found.flags.writeable
+    expected = fused(model, "average")(data.pixels[1:])
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+
+
+def test_the_order_of_the_batches_plays_no_part(passes):
+    model = network()
+    plain = transfer.features(model, batches())
+    before = len(passes)
+    shuffled = transfer.features(model, batches(shuffle=True, order=3))
+    np.testing.assert_array_equal(plain, shuffled)
+    assert len(passes) == before == 3
+
+
+def test_views_are_the_images_of_the_first_epochs():
+    model, data = network(), changed()
+    found = transfer.features(model, data, views=2)
+    assert found.shape == (2, 10, 4)
+    ordered = Batches(
+        data.pixels, np.arange(11) % 2, data.rows, batch_size=10, augment=data.augment
+    )
+    for view in (0, 1):
+        ordered.start_epoch(view + 1)
+        expected = fused(model, "average")(ordered[0][0])
+        np.testing.assert_allclose(found[view], expected, atol=1e-6)
+    assert (found[0] != found[1]).any()
+
+
+def test_the_batches_are_left_as_they_were():
+    data = changed()
+    data.start_epoch(5)
+    order = data.order.copy()
+    transfer.features(network(), data, views=2)
+    assert data.epoch == 5
+    assert data.shuffle
+    np.testing.assert_array_equal(data.order, order)
+
+
+def test_features_before_dropout():
+    found = transfer.features(network(dropout=0.5), batches())
+    np.testing.assert_allclose(
+        found[0], fused(network(), "average")(batches().pixels[1:]), atol=1e-6
+    )
+
+
+def test_all_frozen():
+    model = network()
+    model.get_layer("logit").trainable = False
+    with pytest.raises(ValueError, match="no layer of small is trained: leave its last ones"):
+        transfer.features(model, batches())
+
+
+def test_in_bfloat16_they_are_those_of_bfloat16():
+    model, data = network(), batches()
+    found = transfer.features(model, data, precision="bfloat16")
+    assert model.get_layer("conv").compute_dtype == "bfloat16"
+    expected = fused(model, "average")(data.pixels[1:]).astype(np.float32)
+    np.testing.assert_array_equal(found[0], expected)
+    # A bfloat16 has no more than 8 of the 24 digits of a float32.
+    assert not (found.view(np.uint32) & 0xFFFF).any()
+    assert (transfer.features(model, data, precision="float32") != found).any()
+
+
+# ------------------------------------------------------------------ kept, and what for
+
+
+def test_computed_once(passes):
+    first = transfer.features(network(), batches())
+    assert passes == [4, 4, 4]  # ten images, the last batch filled up
+    again = transfer.features(network(), batches())
+    assert len(passes) == 3
+    np.testing.assert_array_equal(first, again)
+
+
+def other_weights():
+    return network(seed=1), batches(), 1
+
+
+def other_means():
+    model = network()
+    model.get_layer("normalization").moving_mean.assign([0.5] * 4)
+    return model, batches(), 1
+
+
+def other_layers():
+    model = network()
+    model.get_layer("rescaling").scale = 1 / 128
+    return model, batches(), 1
+
+
+def other_pixels():
+    data = batches()
+    data.pixels[3, 0, 0] ^= 1
+    return network(), data, 1
+
+
+def other_rows():
+    data = batches()
+    return network(), Batches(data.pixels, np.arange(11) % 2, np.arange(10), batch_size=4), 1
+
+
+def augmented():
+    return network(), changed(), 1
+
+
+def of_another_seed():
+    data = changed()
+    data.seed = 1
+    return network(), data, 1
+
+
+def other_views():
+    return network(), changed(), 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        other_weights,
+        other_means,
+        other_layers,
+        other_pixels,
+        other_rows,
+        augmented,
+        of_another_seed,
+        other_views,
+    ],
+)
+def test_what_is_another_is_computed_again(passes, other):
+    transfer.features(network(), batches())
+    if other in (of_another_seed, other_views):
+        transfer.features(network(), changed())
+    before = len(passes)
+    model, data, views = other()
+    found = transfer.features(model, data, views=views)
+    assert len(passes) == before + 3 * views
+    data.shuffle = False
+    data.start_epoch(1)
+    expected = np.concatenate([fused(model, "average")(data[number][0]) for number in range(3)])
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("which", ["ours", "keras"])
+def test_another_version_computes_again(passes, monkeypatch, which):
+    transfer.features(network(), batches())
+    if which == "ours":
+        monkeypatch.setattr(transfer, "_VERSION", transfer._VERSION + 1)
+    else:
+        versions = transfer.machine.versions() | {"keras": "99.0"}
+        monkeypatch.setattr(transfer.machine, "versions", lambda: versions)
+    transfer.features(network(), batches())
+    assert len(passes) == 6
+
+
+def stored():
+    (path,) = (cache.cache_folder() / "features").glob("*/features.npy")
+    return path
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [cut, flip])
+def test_damaged_features_are_noticed_and_made_again(passes, harm):
+    expected = np.array(transfer.features(network(), batches()))
+    harm(stored())
+    with pytest.warns(UserWarning, match="is damaged .*: it is made again"):
+        found = transfer.features(network(), batches())
+    np.testing.assert_array_equal(found, expected)
+    assert len(passes) == 6
+
+
+def test_stopped_half_way_nothing_is_kept(passes, monkeypatch):
+    predict = keras.Model.predict_on_batch
+
+    def until_stopped(model, x):
+        if len(passes) == 2:
+            raise KeyboardInterrupt
+        return predict(model, x)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(keras.Model, "predict_on_batch", until_stopped)
+        transfer.features(network(), batches())
+    assert not list((cache.cache_folder() / "features").glob("*/features.npy"))
+    transfer.features(network(), batches())
+    assert len(passes) == 2 + 3
+
+
+def test_without_room_in_the_cache_they_last_for_this_process(monkeypatch):
+    def full(folder, size):
+        if folder.name == "features":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache, "_check_space", full)
+    with pytest.warns(UserWarning, match=r"cannot write .* \(No space left on device\)"):
+        found = transfer.features(network(), batches())
+    np.testing.assert_allclose(
+        found[0], fused(network(), "average")(batches().pixels[1:]), atol=1e-6
+    )
+
+
+# ------------------------------------------------------------------ the head
+
+
+def train(folder, fit, *, model=None, data=None, **more):
+    model = model or network()
+    history = fit(
+        model, data or batches(shuffle=True), batches(6, seed=1), folder=folder, **SETTINGS | more
+    )
+    return SimpleNamespace(model=model, history=history)
+
+
+def assert_alike(run, expected):
+    """The same history but for the time, and the same weights, up to rounding."""
+    assert run.history["epoch"].tolist() == expected.history["epoch"].tolist()
+    for column in ("loss", "auc", "accuracy"):
+        np.testing.assert_allclose(run.history[column], expected.history[column], atol=1e-5)
+    for weight, other in zip(run.model.get_weights(), expected.model.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, other, atol=1e-5)
+
+
+def test_the_head_is_trained_as_in_the_whole_network(tmp_path):
+    run = train(tmp_path / "frozen", transfer.fit)
+    assert_alike(run, train(tmp_path / "fused", training.fit))
+    start = network()
+    moved = {
+        weight.path
+        for weight, other in zip(run.model.weights, start.weights, strict=True)
+        if not np.array_equal(weight, other)
+    }
+    assert moved == {"logit/kernel", "logit/bias"}
+
+
+def test_with_a_view_an_epoch_it_is_the_training_with_augmentation(tmp_path):
+    run = train(tmp_path / "frozen", transfer.fit, data=changed(), views=3)
+    assert_alike(run, train(tmp_path / "fused", training.fit, data=changed()))
+
+
+def test_views_come_again_in_turn():
+    features = np.arange(2 * 10, dtype=np.float32).reshape(2, 10, 1)
+    of_epochs = transfer._FeatureBatches(features, batches())
+    first = []
+    for epoch in (1, 2, 3):
+        of_epochs.start_epoch(epoch)
+        pixels, labels = of_epochs[0]
+        first.append(pixels[:, 0].tolist())
+    assert first == [[0, 1, 2, 3], [10, 11, 12, 13], [0, 1, 2, 3]]
+    assert labels.tolist() == [[1], [0], [1], [0]]
+
+
+def test_scores_of_the_whole_are_those_of_features_and_head(tmp_path):
+    data = batches(6, seed=1)
+    run = train(tmp_path, transfer.fit)
+    head = transfer._parts(run.model)[1]
+    apart = scores(head, np.array(transfer.features(run.model, data, precision="float32")[0]))
+    whole = scores(run.model, data.pixels[1:])
+    assert whole.shape == (6, 1)
+    assert np.abs(whole - apart).max() < 1e-5
+    assert np.ptp(whole) > 0.01  # and not because all are alike
+    assert np.abs(run.model.predict(data, verbose=0) - whole).max() < 1e-5
+
+
+def test_it_is_saved_as_one_ordinary_network(tmp_path):
+    run = train(tmp_path, transfer.fit)
+    run.model.save(tmp_path / "model.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # such as of an optimizer that does not fit
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert [layer.name for layer in loaded.layers] == [layer.name for layer in network().layers]
+    pixels = batches().pixels
+    np.testing.assert_allclose(scores(loaded, pixels), scores(run.model, pixels), atol=1e-6)
+
+
+def test_what_was_saved_is_said(tmp_path, capsys):
+    train(tmp_path, transfer.fit, data=changed(), views=2)
+    # 2 views of 10 and 6 of validation, instead of 3 epochs of 16.
+    said = "3 epochs of 16 images took 26 passes of the frozen layers instead of 48"
+    assert said in capsys.readouterr().out
+
+
+def test_a_finished_head_is_not_trained_again(tmp_path, capsys, passes):
+    expected = train(tmp_path, transfer.fit)
+    before = len(passes)
+    capsys.readouterr()
+    again = train(tmp_path, transfer.fit)
+    assert_alike(again, expected)
+    assert "resumed after epoch 3" in capsys.readouterr().out
+    assert len(passes) == before
+
+
+def test_a_head_of_other_features_is_not_gone_on_with(tmp_path, capsys):
+    train(tmp_path, transfer.fit)
+    capsys.readouterr()
+    train(tmp_path, transfer.fit, model=network(seed=1))
+    assert "resumed" not in capsys.readouterr().out
+
+
+def test_a_head_of_another_order_is_not_gone_on_with(tmp_path, capsys):
+    train(tmp_path, transfer.fit)
+    capsys.readouterr()
+    train(tmp_path, transfer.fit, data=batches(shuffle=True, order=1))
+    assert "is of another training: starting anew" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------ the networks of the series
+
+
+@pytest.mark.parametrize(
+    ("build", "last"), [(models.vgg19, "block5_pool"), (models.resnet50, "conv5_block3_out")]
+)
+def test_with_weights_from_a_file(tmp_path, build, last):
+    drawn = build(32, seed=1)
+    base = keras.Model(drawn.input, drawn.get_layer(last).output)
+    base.save_weights(tmp_path / "base.weights.h5")
+    model = build(32, weights=tmp_path / "base.weights.h5")
+    models.freeze(model)
+    labels = np.arange(8) % 2
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 1), np.uint8)
+    data = Batches(pixels, labels, np.arange(8), batch_size=4)
+    transfer.fit(model, data, data, folder=tmp_path, **SETTINGS)
+
+    parts = keras.Model(model.input, model.get_layer(last).output)
+    for weight, expected in zip(parts.get_weights(), base.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    found = transfer.features(model, data, precision="float32")
+    assert found.shape == (1, 8, parts.output_shape[-1])
+    apart = scores(transfer._parts(model)[1], np.array(found[0]))
+    assert np.abs(scores(model, pixels) - apart).max() < 1e-5
+
+
+# ------------------------------------------------------------------ errors
+
+
+def test_views_need_augmentation():
+    said = "views must be 1, or more where the batches augment. Received: views=2, augment=None"
+    with pytest.raises(ValueError, match=said):
+        transfer.features(network(), batches(), views=2)
+    with pytest.raises(ValueError, match="where the batches augment"):  # named, but nothing is on
+        transfer.features(network(), batches(augment=Augmentation()), views=2)
+    with pytest.raises(ValueError, match="Received: views=0"):
+        transfer.features(network(), changed(), views=0)
+
+
+def test_nothing_frozen():
+    said = "small has no frozen weights before 'conv', its first layer that is trained or random"
+    with pytest.raises(ValueError, match=said):
+        transfer.features(network(freeze=False), batches())
+
+
+def test_a_way_past_the_features():
+    inputs = keras.Input((SIZE, SIZE, 1), dtype="uint8")
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    one = keras.layers.Dense(3, trainable=False)(x)
+    outputs = keras.layers.Dense(1)(
+        keras.layers.Concatenate()([keras.layers.Dense(2, name="late")(one), x])
+    )
+    model = keras.Model(inputs, outputs, name="forked")
+    said = re.escape("forked does not fall into two parts at 'late', its first layer that is")
+    with pytest.raises(ValueError, match=said):
+        transfer.features(model, batches())

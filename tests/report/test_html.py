@@ -1,0 +1,150 @@
+import matplotlib
+
+matplotlib.use("Agg")
+
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from support.pages import NASTY, Page
+
+from xraylib.report import html
+
+
+@pytest.fixture
+def drawn():
+    figure, ax = plt.subplots(figsize=(2, 1))
+    ax.plot([0, 1])
+    yield figure
+    plt.close(figure)
+
+
+# ------------------------------------------------------------------ blocks
+
+
+def test_text_has_one_paragraph_after_each_empty_line():
+    assert html.text("a < b\nc\n\n\n d ") == "<p>a &lt; b\nc</p>\n<p>d</p>"
+
+
+def test_heading_is_escaped():
+    assert html.heading("a & b") == "<h2>a &amp; b</h2>"
+
+
+def test_table_names_its_columns_and_rows():
+    frame = pd.DataFrame({"run": ["one", "two"], "AUC": [0.91234, np.nan], "images": [5216, 7]})
+    page = Page(html.table(frame, caption="What was reached"))
+    assert [each["scope"] for each in page.all("th")] == ["col"] * 3 + ["row"] * 2
+    assert [each["data-of"] for each in page.all("td")] == ["AUC", "images"] * 2
+    caption, *said = page.words
+    assert caption == "What was reached"
+    assert said == ["run", "AUC", "images", "one", "0.9123", "5,216", "two", "–", "7"]
+
+
+def test_table_shortens_numbers_but_not_words():
+    frame = pd.DataFrame({"a": ["0.123456"], "b": [123456.7], "c": [0.000123456], "d": [-1500.4]})
+    page = Page(html.table(frame, caption="numbers"))
+    assert page.words[-4:] == ["0.123456", "123,457", "0.0001235", "-1,500"]
+
+
+def test_nothing_from_data_becomes_markup(drawn):
+    frame = pd.DataFrame({NASTY: [NASTY], "b": [NASTY]})
+    page = Page(
+        html.page(
+            NASTY,
+            [
+                html.heading(NASTY),
+                html.text(NASTY),
+                html.bullets([NASTY]),
+                html.table(frame, caption=NASTY),
+                html.figure(drawn, alt=NASTY, caption=NASTY),
+            ],
+        )
+    )
+    (picture,) = page.all("img")
+    assert picture["alt"] == NASTY and "onerror" not in picture
+    assert "".join(page.words).count(NASTY) == 10
+
+
+def test_an_interval_and_a_p_stay_on_one_line():
+    space = "\N{NO-BREAK SPACE}"
+    frame = pd.DataFrame({"a": ["-.01 [-.020, +1.0] ± .003 of 5"], "b": ["p < .001, [a, b]"]})
+    page = Page(html.table(frame, caption="c"))
+    assert page.words[-2:] == [
+        f"-.01 [-.020,{space}+1.0]{space}±{space}.003 of 5",
+        f"p{space}<{space}.001, [a, b]",
+    ]
+    assert html.text("p = .05 x") == f"<p>p{space}={space}.05 x</p>"
+
+
+def test_bullets_lead_to_pages_beside_this_one_only():
+    page = Page(
+        html.bullets(
+            [
+                NASTY,
+                html.Link(NASTY, "a b/#1?.html", NASTY),
+                html.Link("script", "javascript:alert(1)"),
+                html.Link("gone", "", "cannot be shown"),
+            ]
+        )
+    )
+    assert [each["href"] for each in page.all("a")] == [
+        "./a%20b/%231%3F.html",
+        "./javascript%3Aalert%281%29",
+    ]
+    assert "".join(page.words).count(NASTY) == 3
+    assert len(page.all("li")) == 4 and page.words[-1] == "gone cannot be shown"
+
+
+def test_a_figure_that_fits_a_phone_is_not_scrolled(drawn):
+    assert "class" not in html.figure(drawn, alt="A line.")
+    drawn.set_figwidth(6)
+    assert '<div class="wide"' in html.figure(drawn, alt="A line.")
+
+
+def test_figure_is_inside_the_page_and_needs_words(drawn):
+    page = Page(html.figure(drawn, alt="A rising line."))
+    (picture,) = page.all("img")
+    assert picture["alt"] == "A rising line."
+    assert picture["src"].startswith("data:image/png;base64,iVBORw0KGgo")
+    with pytest.raises(ValueError, match=r"needs words .* Received: ' '"):
+        html.figure(drawn, alt=" ")
+
+
+# ------------------------------------------------------------------ page
+
+
+def test_page_stands_alone_and_says_what_it_is_not(drawn):
+    written = html.page("Results", [html.figure(drawn, alt="A line.")])
+    page = Page(written)
+    assert written.startswith("<!DOCTYPE html>")
+    assert page.all("html") == [{"lang": "en"}]
+    assert len(page.all("h1")) == len(page.all("title")) == 1
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all(
+        "meta"
+    )
+    policy = {each.get("http-equiv"): each.get("content") for each in page.all("meta")}
+    assert policy["Content-Security-Policy"].startswith("default-src 'none'; img-src data:;")
+    assert not page.all("script", "link", "iframe", "object")
+    loaded = [each.get("src", each.get("href")) for _, each in page.elements]
+    assert all(address.startswith("data:") for address in loaded if address)
+    assert "p { color: red }" in html.page("Results", [], style="p { color: red }")
+    assert not any(word in written for word in ("://", "@import", "url("))
+    assert "This is not a medical device" in written
+
+
+# ------------------------------------------------------------------ write
+
+
+def test_write_replaces_whole_files_only(tmp_path, monkeypatch):
+    path = html.write(tmp_path / "a.html", "old")
+    assert path.read_text(encoding="utf-8") == "old"
+    with pytest.raises(TypeError):
+        html.write(path, 3)
+    assert path.read_text(encoding="utf-8") == "old"
+
+
+def test_write_bears_a_file_name_that_is_no_utf_8(tmp_path):
+    path = html.write(tmp_path / "a.html", b"caf\xe9".decode(errors="surrogateescape"))
+    assert path.read_text(encoding="utf-8") == r"caf\udce9"
+    assert [each.name for each in tmp_path.iterdir()] == ["a.html"]

@@ -1,0 +1,236 @@
+"""The page of a folder of runs: what it says, and what it says instead where something lacks."""
+
+import re
+import subprocess
+import sys
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import pytest
+from support.pages import NASTY, Page
+from support.runs import plant, predictions, run, shares
+
+from xraylib.evaluation import thresholds
+from xraylib.report import runs_page, sentences
+from xraylib.report.html import Link
+from xraylib.runs import records
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    return plant(tmp_path_factory.mktemp("planted") / "runs")
+
+
+@pytest.fixture(scope="module")
+def html(planted):
+    return runs_page.page(planted, prevalence=0.25, notebooks=[Link("one", "n/one.html")])
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def plain(html):
+    """The words of a page, with common spaces."""
+    return "\n".join(Page(html).words).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def section(html, title):
+    """The words below one heading."""
+    _, _, rest = plain(html).partition(f"\n{title}\n")
+    return rest
+
+
+def test_every_record_shows_its_auc(html, planted):
+    shown = section(html, "The runs")
+    with pytest.warns(UserWarning, match="05_broken"):
+        table = records.table(planted)
+    assert len(table) == 4
+    for row in table.to_dict("records"):
+        numbers = [row[f"test AUC{ending}"] for ending in ("", " low", " high")]
+        assert sentences.interval(*numbers) in shown
+
+
+def test_the_first_paragraph_says_what_came_out_and_what_it_is_not(html):
+    first, second = html.split("<p>")[1:3]
+    first = first.replace("\N{NO-BREAK SPACE}", " ")
+    scored = predictions(0.6, seed=3)
+    auc = thresholds.summary(scored).query("metric == 'AUC' and rule == '0.5'").set_index("split")
+    told = {split: sentences.short(auc.loc[split, "value"]) for split in ("validation", "test")}
+    assert "Of 2 networks, 02_cnn, 64 px has the highest AUC on validation" in first
+    assert f"chosen here: {told['validation']}." in first
+    assert f"On test the AUC is {told['test']}, with a 95 % interval over patients from " in first
+    assert "(one seed)" in first
+    assert "Made radiographs say nothing about patients" in first
+    assert "not a medical device" in first
+    assert "60 images of 30 patients, 30 images with pneumonia" in second
+    assert "For comparison, 00_file_metadata, which is no network" in second
+    assert re.search(r"Of 2 steps that follow another, (none|1|2) differs? from it", second)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("kaggle", "real ones of children, the public data set of Kermany"),
+        ("/home/someone/chest", "of a folder “chest”: whether they are radiographs of patients"),
+        ("", "do not say what the images were"),
+    ],
+)
+def test_the_page_says_what_the_images_were(source, said):
+    told = runs_page._source(source)
+    assert said in told and "someone" not in told
+
+
+def test_a_folder_of_made_radiographs_is_told_from_others(tmp_path):
+    (tmp_path / "made.json").touch()
+    for source in (tmp_path, tmp_path / "chest_xray"):
+        assert "Made radiographs say nothing about patients" in runs_page._source(str(source))
+
+
+def test_every_part_is_there_in_its_order(page, html):
+    titles = [
+        "What each step reached",
+        "Each step against the one before",
+        "Four views of the scores",
+        "Which threshold",
+        "Do the scores mean what they say?",
+        "By kind of pneumonia",
+        "What the verdicts rest on",
+        "The runs",
+        "How they were made",
+        "The executed notebooks",
+    ]
+    assert [words for words in page.words if words in titles] == titles
+    assert len(page.all("h1")) == 1 and len(page.all("h2")) == len(titles)
+    assert len(page.all("caption")) == len(page.all("table")) == 9
+    assert "Not shown" not in html
+
+
+def test_the_tables_hold_what_was_computed(html):
+    reached = section(html, "What each step reached")
+    assert "01_cnn, 64 px\n2\n" in reached and " ± ." in reached
+    against = section(html, "Each step against the one before")
+    assert "01_cnn, 64 px\n00_file_metadata\nbalanced accuracy\n" in against
+    assert "PPV and NPV are those at a prevalence of .250" in section(html, "Which threshold")
+    assert "mean score minus prevalence" in section(html, "Do the scores mean what they say?")
+    kinds = section(html, "By kind of pneumonia")
+    assert "\nbacteria\n14\n7\n" in kinds and "\nvirus\n16\n8\n" in kinds
+    rests = section(html, "What the verdicts rest on")
+    assert "01_cnn, 64 px, seed 0\n.125 [.125, .125]\n.750 [.750, .750]\n" in rests
+    made = section(html, "How they were made")
+    assert "2026-01-01 to 2026-01-02" in made and "python\n3.11.7\n" in made
+    assert "1,234 images to train on" in made
+
+
+def test_what_was_left_out_is_named_with_the_reason(html):
+    runs = section(html, "The runs")
+    assert "04_unfinished\nnot finished: run it again" in runs
+    assert "05_broken\nits record cannot be read: " in runs
+
+
+def test_figures_have_words_with_numbers(page, html):
+    words = [each["alt"] for each in page.all("img")]
+    assert len(words) == 3
+    for name in ("00_file_metadata", "01_cnn, 64 px", "02_cnn, 64 px"):
+        assert f"{name}: " in words[0] and f"{name}: area " in words[1]
+    assert "net benefit at .5" in words[1]
+    assert words[2].endswith("shape .750 [.750, .750]; exposure .125 [.125, .125].")
+
+
+def test_a_name_does_not_become_markup_and_nothing_is_loaded(page, html):
+    assert NASTY.replace("/", "") in "".join(page.words)
+    assert not page.all("script", "link", "iframe", "object")
+    for _, attributes in page.elements:
+        assert not any(name.startswith("on") for name in attributes)
+        assert attributes.get("src", "data:").startswith("data:")
+    assert [each["href"] for each in page.all("a")] == ["./n/one.html"]
+    assert not any(word in html for word in ("://", "@import", "url("))
+
+
+# ------------------------------------------------------------------ what lacks
+
+
+def test_one_step_is_compared_with_nothing(tmp_path):
+    run(tmp_path, "01_cnn", predictions(0.0))
+    html = runs_page.page(tmp_path)
+    assert "There is one step, 01_cnn, 64 px. Its AUC on validation is " in html
+    assert "That is not distinguishable from chance." in html
+    assert section(html, "Each step against the one before").startswith("There is one step only")
+    assert section(html, "What the verdicts rest on").startswith("No run looked at that")
+    assert "No run was left out." in html
+
+
+def test_baselines_alone_are_said_to_be_no_networks(tmp_path):
+    run(tmp_path, "00_file_metadata", predictions(0.5), network=None)
+    run(tmp_path, "00_pixel_statistics", predictions(0.1), network=None)
+    words = plain(runs_page.page(tmp_path))
+    assert "Of 2 steps, 00_file_metadata has the highest" in words
+    assert "It is no network and never saw a lung." in words
+    assert "For comparison" not in words
+
+
+def test_shares_that_are_not_defined_are_said_to_be(tmp_path):
+    undefined = [dict.fromkeys(row, None) | {"cue": row["cue"]} for row in shares(0, 0)]
+    run(tmp_path, "01_cnn", predictions(0.3), shares=undefined)
+    rests = section(runs_page.page(tmp_path), "What the verdicts rest on")
+    assert "seed 0\nnot defined\nnot defined\n" in rests
+
+
+def test_a_record_that_lacks_something_costs_its_section_only(tmp_path):
+    run(tmp_path, "01_cnn", predictions(0.3), counts=None, metrics=[])
+    html = runs_page.page(tmp_path)
+    assert section(html, "The runs").startswith("Not shown: KeyError: ")
+    assert section(html, "How they were made").startswith("Not shown: ")
+    assert "Brier" in section(html, "Do the scores mean what they say?")
+
+
+def test_a_step_that_validated_on_one_class_is_left_out(tmp_path):
+    scored = predictions(0.3)
+    run(tmp_path, "01_cnn", scored)
+    some = scored[(scored["split"] == "test") | (scored["label"] == 1)]
+    own = run(tmp_path, "02_cnn", scored)
+    some.to_csv(own / "predictions.csv", index=False)
+    html = runs_page.page(tmp_path)
+    assert "02_cnn-00000000\nlabels of run 0 of 02_cnn, 64 px must be 0 or 1" in plain(html)
+    assert "There is one step, 01_cnn" in html
+
+
+def test_scores_that_are_not_those_of_the_record_are_told(tmp_path):
+    scored = predictions(0.3)
+    own = run(tmp_path, "01_cnn", scored)
+    scored.assign(score=scored["score"].round()).to_csv(own / "predictions.csv", index=False)
+    told = thresholds.summary(scored).set_index(["split", "rule", "metric"])["value"]
+    words = plain(runs_page.page(tmp_path))
+    value = sentences.short(told["test", "0.5", "AUC"])
+    assert f"01_cnn-00000000: its record tells an AUC on test of {value}, but the scores" in words
+
+
+def test_a_folder_without_runs_to_compare_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="no records in"):
+        runs_page.page(tmp_path)
+    scored = predictions(0.3)
+    own = run(tmp_path, "01_cnn", scored)
+    scored[scored["label"] == 1].to_csv(own / "predictions.csv", index=False)
+    with pytest.raises(ValueError, match=r"its test has the labels \[1\]"):
+        runs_page.page(tmp_path)
+    scored[scored["split"] == "test"].to_csv(own / "predictions.csv", index=False)
+    with pytest.raises(ValueError, match=r"no run can be measured.*has no images of validation"):
+        runs_page.page(tmp_path)
+
+
+@pytest.mark.parametrize("prevalence", [0, 1, -0.5, float("nan")])
+def test_a_prevalence_out_of_its_range_is_refused_before_the_work(tmp_path, prevalence):
+    with pytest.raises(ValueError, match="prevalence"):
+        runs_page.page(tmp_path, prevalence=prevalence)
+
+
+def test_import_is_light():
+    code = (
+        "import sys, xraylib.report.publish, xraylib.report.audit_page;"
+        "heavy = {'tensorflow', 'keras', 'matplotlib.pyplot', 'nbconvert', 'scipy', 'sklearn'};"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,392 @@
+"""Tests of xraylib/data/synthetic.py, and of the thorax and the exposure beneath it."""
+
+import errno
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+from sklearn.metrics import roc_auc_score
+
+from xraylib.data import index, loading, splits
+from xraylib.data.tree import CLASSES
+from xraylib.explain import swaps
+from xraylib.networks import models, training
+from xraylib.synthetic import dataset
+from xraylib.synthetic.anatomy import Grid
+from xraylib.synthetic.dataset import TRAPS, make_tree, radiograph
+
+NAMES = {
+    "NORMAL": re.compile(r"(?P<patient>(NORMAL2-)?IM-\d{4})-0001(-\d{4})?"),
+    "PNEUMONIA": re.compile(r"(?P<patient>person\d+_(bacteria|virus))_\d+"),
+}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A function traps -> a tree of 48 images at 64 px, each made once."""
+    root = tmp_path_factory.mktemp("trees")
+
+    def make(*traps):
+        return make_tree(root / "-".join(["tree", *traps]), images=48, size=64, traps=traps)
+
+    return make
+
+
+def pictures(folder):
+    """The images of the three splits, in the order of their names."""
+    return sorted((folder / "chest_xray").glob("[tv]*/*/*.jpeg"))
+
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def grey(path):
+    return np.asarray(Image.open(path).convert("L"))
+
+
+def patient(path):
+    found = NAMES[path.parent.name].fullmatch(path.stem)
+    assert found, f"{path.parent.name}/{path.name} is no name of the Kaggle set"
+    return found["patient"]
+
+
+def aspect(path):
+    width, height = Image.open(path).size
+    return width / height
+
+
+def is_train_normal(name):
+    return name.startswith(("chest_xray/train/NORMAL", "chest_xray/val/NORMAL"))
+
+
+def changed(folder, other):
+    """The JPEG files that differ between two trees of the same names."""
+    a, b = contents(folder), contents(other)
+    assert a.keys() == b.keys()
+    return {name for name in a if a[name] != b[name] and name.endswith(".jpeg")}
+
+
+def test_same_seed_same_bytes_whatever_the_number_of_workers(tmp_path, monkeypatch):
+    first = make_tree(tmp_path / "a", images=20, size=48, seed=3)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert contents(make_tree(tmp_path / "b", images=20, size=48, seed=3)) == contents(first)
+    other = contents(make_tree(tmp_path / "c", images=20, size=48, seed=4))
+    assert not {hash(v) for k, v in other.items() if k.endswith("01.jpeg") and "._" not in k} & {
+        hash(v) for v in contents(first).values()
+    }
+
+
+def test_counts_and_priors_of_600_images():
+    plans = list(dataset._plan({"images": 600, "seed": 0, "traps": []}))
+    count = {(s, k): 0 for s in ("train", "val", "test") for k in ("normal", "bacteria", "virus")}
+    for plan in plans:
+        count[plan.split, plan.kind] += 1
+    assert [
+        sum(v for (s, _), v in count.items() if s == split) for split in ("train", "val", "test")
+    ] == [440, 16, 144]
+    assert count["val", "normal"] == 8
+    assert count["train", "normal"] == 113  # 25.7 % of 440
+    assert count["test", "normal"] == 54  # 37.5 % of 144
+    assert count["train", "bacteria"] == 218  # two thirds of 327
+
+
+@pytest.mark.parametrize("images", [20, 21, 33, 40, 100])
+def test_no_class_is_empty_in_a_small_tree(images):
+    plans = list(dataset._plan({"images": images, "seed": 1, "traps": list(TRAPS)}))
+    assert len(plans) == len({(p.label, p.name) for p in plans}) == images
+    assert {(p.split, p.label) for p in plans} == {
+        (split, label) for split in ("train", "val", "test") for label in ("NORMAL", "PNEUMONIA")
+    }
+
+
+def test_names_sizes_and_modes(tree):
+    files = pictures(tree())
+    assert len(files) == 48
+    modes = [Image.open(file).mode for file in files]
+    assert modes.count("RGB") == 2 and modes.count("L") == 46
+    assert len({Image.open(file).size for file in files}) > 24
+    assert 55 < np.median([min(Image.open(file).size) for file in files]) < 73
+    families = {re.match(r"IM|NORMAL2|person\d+_\w{5}", patient(f))[0][-5:] for f in files}
+    assert families == {"IM", "RMAL2", "bacte", "virus"}
+
+
+def test_patients_have_several_images_but_stay_in_one_split(tree):
+    splits: dict[str, list[str]] = {}
+    for file in pictures(tree()):
+        splits.setdefault(patient(file), []).append(file.parent.parent.name)
+    assert all(len(set(of)) == 1 for of in splits.values())
+    assert max(len(of) for of in splits.values()) >= 2
+
+
+def test_masks_fit_their_images(tree):
+    folder = tree()
+    for file in pictures(folder):
+        masks = folder / "masks" / file.parent.relative_to(folder / "chest_xray")
+        lung = Image.open(masks / f"{file.stem}_lung.png")
+        lesion = Image.open(masks / f"{file.stem}_lesion.png")
+        assert lung.size == lesion.size == Image.open(file).size
+        lung, lesion = np.asarray(lung), np.asarray(lesion)
+        assert set(np.unique(lung)) == {0, 255}
+        assert 0.1 < (lung > 0).mean() < 0.6
+        assert not (lesion[lung == 0]).any()
+        assert lesion.any() == (file.parent.name == "PNEUMONIA")
+
+
+def test_without_traps_nothing_of_the_files_differs(tree):
+    files = pictures(tree())
+    assert len({str(Image.open(file).quantization[0]) for file in files}) == 1
+    assert len({hashlib.sha256(file.read_bytes()).digest() for file in files}) == 48
+    assert {p.name for p in tree().iterdir()} == {"chest_xray", "masks", "made.json"}
+    assert {p.name for p in (tree() / "chest_xray").iterdir()} == {"train", "val", "test"}
+
+
+def test_compression_trap(tree):
+    files = pictures(tree("compression"))
+    tables = {True: set(), False: set()}
+    for file in files:
+        name = file.relative_to(tree("compression")).as_posix()
+        tables[is_train_normal(name)].add(sum(Image.open(file).quantization[0]))
+    assert len(tables[True]) == len(tables[False]) == 1
+    assert max(tables[True]) * 3 < min(tables[False])  # quality 95 against 75
+    assert all(is_train_normal(name) for name in changed(tree("compression"), tree()))
+
+
+def test_shape_trap(tree):
+    def medians(folder):
+        shape = {key: [] for key in ("train/NORMAL", "test/NORMAL", "PNEUMONIA")}
+        for file in pictures(folder):
+            for key in shape:
+                if key in file.as_posix():
+                    shape[key].append(aspect(file))
+        return [np.median(values) for values in shape.values()]
+
+    # The standard error of a median of 5 ratios, the fewest, is about .06.
+    assert medians(tree("shape")) == pytest.approx([1.2, 1.33, 1.5], abs=0.12)
+    assert medians(tree()) == pytest.approx([1.4] * 3, abs=0.12)
+
+
+def test_sharpness_trap(tree):
+    names = changed(tree("sharpness"), tree())
+    assert names and all(is_train_normal(name) for name in names)
+
+    def edges(folder, name):
+        pixels = grey(folder / name).astype(float)
+        return np.abs(ndimage.laplace(pixels)).mean() / pixels.std()
+
+    assert all(edges(tree("sharpness"), n) > 1.1 * edges(tree(), n) for n in names)
+
+
+def test_exposure_trap(tree):
+    names = changed(tree("exposure"), tree())
+    assert names and all(is_train_normal(name) for name in names)
+    assert all(grey(tree("exposure") / n).mean() > grey(tree() / n).mean() for n in names)
+
+
+def test_copies_trap(tree):
+    copies = {}
+    for file in pictures(tree("copies")):
+        copies.setdefault(file.read_bytes(), []).append(file)
+    copies = [files for files in copies.values() if len(files) > 1]
+    assert {files[0].parent.parent.name for files in copies} == {"train", "test"}
+    for files in copies:
+        assert len({file.parent for file in files}) == 1  # neither across splits nor classes
+        assert len({patient(file) for file in files}) == 2
+
+
+def test_clutter_trap(tree):
+    chest_xray = tree("clutter") / "chest_xray"
+    files = [file.relative_to(chest_xray) for file in pictures(tree("clutter"))]
+    assert len(list(chest_xray.rglob("*.jpeg"))) == 3 * len(files)
+    assert (chest_xray / ".DS_Store").exists()
+    for file in files:
+        twin = chest_xray / "chest_xray" / file
+        assert twin.read_bytes() == (chest_xray / file).read_bytes()
+        fork = chest_xray / "__MACOSX" / "chest_xray" / file.with_name(f"._{file.name}")
+        assert fork.read_bytes()[:4] == b"\x00\x05\x16\x07"  # AppleDouble
+    real = {n: v for n, v in contents(tree()).items() if n != "made.json"}
+    assert real.items() <= contents(tree("clutter")).items()
+
+
+def test_a_finished_tree_is_used_again(tree, monkeypatch):
+    folder = tree()
+    monkeypatch.setattr(dataset, "_write_images", lambda *_: pytest.fail("made again"))
+    assert make_tree(folder, images=48, size=64, traps=()) == folder
+    assert json.loads((folder / "made.json").read_text())["images"] == 48
+
+
+def test_errors_name_the_value(tmp_path, tree):
+    with pytest.raises(ValueError, match=r"traps must be among compression, .*Received: colour"):
+        make_tree(tmp_path / "x", traps=("colour", "shape"))
+    with pytest.raises(ValueError, match=r"traps must be .*Received: 'shape'"):
+        make_tree(tmp_path / "x", traps="shape")
+    with pytest.raises(ValueError, match=r"images must be at least 20\. Received: 19"):
+        make_tree(tmp_path / "x", images=19)
+    with pytest.raises(ValueError, match="size must be at least 32"):
+        make_tree(tmp_path / "x", size=16)
+    with pytest.raises(FileExistsError, match="other settings"):
+        make_tree(tree(), images=50, size=64, traps=())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    with pytest.raises(FileExistsError, match="something else"):
+        make_tree(tmp_path / "mine")
+    with pytest.raises(ValueError, match=r"kind must be one of .*Received: 'fungus'"):
+        radiograph(0, kind="fungus", size=32)
+    with pytest.raises(ValueError, match=r"aspect .* Received: 9"):
+        radiograph(0, aspect=9)
+
+
+@pytest.mark.parametrize(
+    ("error", "match"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "cannot make .*No space"),
+        (KeyboardInterrupt(), "^$"),
+    ],
+)
+def test_nothing_is_left_after_a_failure(tmp_path, monkeypatch, error, match):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(dataset, "_write_image", fail)
+    with pytest.raises(type(error), match=match):
+        make_tree(tmp_path / "x", images=20, size=32)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tube_chord_is_its_diameter():
+    grid = Grid((-4, -4, 4, 4), 0.5)
+    chord = grid.tube((0, -2), (0, 2), 1.0)
+    middle = chord[8]  # y = 0
+    assert middle[8] == pytest.approx(2.0)  # on the axis
+    assert middle[7] == pytest.approx(3**0.5)  # half a radius beside it
+    assert middle[[5, 11]] == pytest.approx(0)
+
+
+@pytest.mark.parametrize("kind", ["bacteria", "virus"])
+def test_a_lesion_is_water_where_air_was(kind):
+    healthy, sick = radiograph(1, size=96), radiograph(1, kind=kind, size=96)
+    assert sick.pixels.shape == sick.lung.shape == sick.lesion.shape == (96, 134)
+    assert sick.pixels.dtype == np.uint8 and sick.lung.dtype == sick.lesion.dtype == bool
+    brighter = sick.pixels.astype(int) - healthy.pixels
+    assert np.median(brighter[sick.lesion]) > 5 + np.median(brighter[~sick.lesion])
+    assert not healthy.lesion.any() and sick.lesion.sum() > 100
+
+
+def test_trivial_numbers_do_not_give_the_class_away(tmp_path: Path):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    files = pictures(make_tree(tmp_path / "x", images=200, size=64, traps=()))
+    labels = np.array([file.parent.name == "PNEUMONIA" for file in files])
+    numbers = []
+    for file in files:
+        pixels = grey(file) / 255
+        counts = np.histogram(pixels, 16, (0, 1))[0] / pixels.size
+        numbers.append([pixels.mean(), pixels.std(), *counts])
+    scores = cross_val_predict(
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        np.array(numbers),
+        labels,
+        groups=[patient(file) for file in files],
+        cv=GroupKFold(5),
+        method="decision_function",
+    )
+    assert roc_auc_score(labels, scores) < 0.8  # its standard error is about .04
+
+
+# ---------------------------------------------------------------- what the traps do to a network
+
+
+QUICK = {"epochs": 3, "limit": 80, "batch_size": 16}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Trains basic_cnn on 600 radiographs with some traps; the network, the table, the AUCs."""
+
+    def train(*traps, epochs, limit=0, batch_size=32, images=600, seed=1):
+        folder = tmp_path_factory.mktemp("traps")
+        tree = dataset.make_tree(folder / "tree", images=images, size=256, seed=seed, traps=traps)
+        table = splits.hold_out_validation(index.from_tree(tree / "chest_xray"), seed=seed)
+        images = loading.decode(splits.limit(table, limit, seed=seed), image_size=64)
+        model = models.basic_cnn(64, seed=seed)
+        training.fit(
+            model,
+            images.batches("train", batch_size=batch_size, shuffle=True, seed=seed),
+            images.batches("validation", batch_size=batch_size),
+            epochs=epochs,
+            learning_rate=1e-3,
+            folder=folder / "checkpoint",
+        )
+        scored = images.predictions(model, batch_size=batch_size).groupby("split")
+        auc = {split: roc_auc_score(part["label"], part["score"]) for split, part in scored}
+        return model, images.table, auc
+
+    return train
+
+
+def test_at_the_quick_settings_traps_open_a_gap_between_validation_and_test(trained):
+    _, _, trapped = trained(*dataset.TRAPS, **QUICK)
+    assert trapped["validation"] > 0.97
+    assert trapped["validation"] - trapped["test"] > 0.15
+    _, _, honest = trained(**QUICK)
+    assert abs(honest["validation"] - honest["test"]) < 0.05
+
+
+@pytest.mark.parametrize("trap", ["shape", "sharpness", "exposure"])
+def test_the_exchange_names_the_trap_that_was_set_alone(trained, trap):
+    model, table, _ = trained(trap, images=400, **QUICK)
+    train, validation = (table[table["split"] == split] for split in ("train", "validation"))
+    scored = swaps.rescore(model, validation, swaps.looks(train), images=40)
+    found = swaps.shares(scored, resamples=0)
+    assert found["cue"].iloc[0] == trap
+
+
+def test_compression_alone_is_not_read_and_not_named(trained):
+    model, table, auc = trained("compression", images=400, **QUICK)
+    train, validation = (table[table["split"] == split] for split in ("train", "validation"))
+    scored = swaps.rescore(model, validation, swaps.looks(train), images=40)
+    found = swaps.shares(scored, resamples=0).set_index("cue")["value"]
+    assert abs(found["compression"]) < 0.02
+    assert auc["test"] > 0.75  # what it learned is in the lungs, and holds
+
+
+def test_compression_is_named_where_there_is_nothing_else_to_learn(tmp_path):
+    """The control of the test above: that nothing is named there is not the exchange's fault."""
+    tree = dataset.make_tree(tmp_path / "tree", images=400, size=48, seed=1, traps=())
+    chance = np.random.default_rng(0)
+    by_patient = {}
+    for file in pictures(tree):  # classes by lot, told by quality 95 and 5
+        label = by_patient.setdefault(patient(file), int(chance.integers(2)))
+        split = file.relative_to(tree / "chest_xray").parts[0]
+        saved = tmp_path / "saved" / split / CLASSES[label] / file.name
+        saved.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(grey(file)).save(saved, quality=(95, 5)[label])
+    table = splits.hold_out_validation(index.from_tree(tmp_path / "saved"), seed=1)
+    images = loading.decode(table, image_size=48)
+    model = models.basic_cnn(48, seed=1)
+    training.fit(
+        model,
+        images.batches("train", batch_size=16, shuffle=True, seed=1),
+        images.batches("validation", batch_size=16),
+        epochs=30,
+        learning_rate=1e-3,
+        folder=tmp_path / "checkpoint",
+    )
+    told = images.predictions(model, batch_size=64).query("split == 'validation'")
+    assert roc_auc_score(told["label"], told["score"]) > 0.85
+    train, validation = (table[table["split"] == split] for split in ("train", "validation"))
+    scored = swaps.rescore(model, validation, swaps.looks(train), images=40)
+    found = swaps.shares(scored, resamples=0)
+    assert found["cue"].iloc[0] == "compression"
+    # Those of quality 95 go most of the way; what the others have lost does not come back.
+    assert found["class 0"].iloc[0] > 0.7
+    assert abs(found["class 1"].iloc[0]) < 0.05

@@ -1,0 +1,198 @@
+"""The table of images -> what can be measured of their files, one row each.
+
+None of it says anything of disease: it is what `audit` judges the collection by.
+"""
+
+import functools
+import hashlib
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from xraylib import errors, progress
+from xraylib.audit import duplicates
+from xraylib.data import reading, resizing
+
+FILE_FACTS: Final = (
+    "width",
+    "height",
+    "aspect",
+    "megapixels",
+    "bytes",
+    "bytes_per_pixel",
+    "quality",
+    "colour",
+)
+_RINGS: Final = tuple(f"ring_{number}" for number in range(1, 8))
+PIXEL_FACTS: Final = ("bytes", "mean", "spread", "black_share", *_RINGS)
+
+# What stands in a row whose file gives no more than its problem.
+_UNKNOWN: Final = {
+    "problem": "",
+    "format": "",
+    "misnamed": False,
+    "mode": "",
+    "sha256": "",
+    "phash": None,
+    **dict.fromkeys((*FILE_FACTS, "quantization", *PIXEL_FACTS), np.nan),
+}
+
+# The luminance table of ITU-T T.81 (1992), Annex K.1: quality 50 of libjpeg.
+_ANNEX_K: Final = """
+    16 11 10 16 24  40  51  61   12 12 14 19 26  58  60  55
+    14 13 16 24 40  57  69  56   14 17 22 29 51  87  80  62
+    18 22 37 56 68 109 103  77   24 35 55 64 81 104 113  92
+    49 64 78 87 103 121 120 101  72 92 95 98 112 100 103 99
+"""
+_PIXEL_SIZE: Final = 224
+_BLACK: Final = 5
+
+
+def measure(table: pd.DataFrame) -> pd.DataFrame:
+    """Measures every file of a table.
+
+    Args:
+        table: As `index` makes it.
+
+    Returns:
+        The rows and columns of `table`, in its order with a fresh index, and the columns
+            problem: str, why the file gives no pixels, without its path; empty where it does. All
+                that could not be measured then is NaN, empty, or None;
+            format: `"JPEG"`, `"PNG"` or `""`, by the content;
+            misnamed: bool, whether a readable file's name tells the other format;
+            mode: Pillow's name for the kind of pixels, e.g. `"L"`, `"RGB"`, `"I;16"`;
+            colour: 1.0 for several channels, 0.0 for one;
+            width, height: float, px, after the EXIF orientation;
+            aspect: width / height;
+            megapixels: width x height / 1e6;
+            bytes: float, on disk;
+            bytes_per_pixel: bytes / (width x height);
+            quantization: Sum of the luminance quantization table; NaN for a PNG;
+            quality: 1 to 100, the setting of libjpeg whose table has the nearest sum (ITU-T T.81,
+                Annex K.1, scaled as libjpeg does); NaN for a PNG;
+            sha256: str, 64 hexadecimal digits of the file's bytes;
+            phash: str, as `duplicates.perceptual_hash` gives it;
+            mean, spread: Mean and standard deviation of the grey pixels in [0, 255] at 224 x 224;
+            black_share: Share of those of at most 5, in [0, 1];
+            ring_1 to ring_7: Natural logarithm of 1 + the energy of those in the bands of spatial
+                frequency 0-16, 16-32, ..., 96 and more cycles per picture, less the mean.
+
+    Raises:
+        ValueError: The table has no images.
+    """
+    if table.empty:
+        raise ValueError("the table has no images: give one as index.from_tree returns it")
+    paths = [Path(path) for path in table["path"]]
+    with ThreadPoolExecutor() as pool:
+        try:
+            measured = pool.map(_measured, paths)
+            rows = list(progress.bar(measured, total=len(paths), description="auditing"))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    columns = pd.DataFrame(rows, columns=list(_UNKNOWN))
+    # pandas would make NaN of a hash that is None.
+    columns["phash"] = pd.Series([row["phash"] for row in rows], dtype=object)
+    return table.reset_index(drop=True).assign(**{name: columns[name] for name in columns})
+
+
+def jpeg_quality(path: Path | str, *, content: bytes | None = None) -> float:
+    """The quality that a JPEG was saved at, estimated as in `measure`.
+
+    Args:
+        path: Of an image file.
+        content: Its bytes, from `reading.stored`, where they are at hand; None reads them.
+
+    Returns:
+        1 to 100; NaN for a PNG.
+
+    Raises:
+        reading.UnreadableImage: The file is no image.
+    """
+    stored = reading.stored(path) if content is None else content
+    return _quality(_quantization(stored)[0])
+
+
+def _measured(path: Path) -> dict[str, object]:
+    """The new columns of one file."""
+    found: dict[str, object] = dict(_UNKNOWN)
+    try:
+        content = reading.stored(path)
+        found["bytes"] = float(len(content))
+        found["format"] = _format(content)
+        found["sha256"] = hashlib.sha256(content).hexdigest()
+        pixels = reading.grey(path, content=content)
+    except errors.UnreadableImage as error:
+        return found | {"problem": str(error).removeprefix(f"{path} ")}
+    quantization, mode = _quantization(content)
+    height, width = pixels.shape
+    return found | {
+        "misnamed": ("PNG" if path.suffix.lower() == ".png" else "JPEG") != found["format"],
+        "mode": mode,
+        "colour": float(Image.getmodebands(mode) > 1),
+        "width": float(width),
+        "height": float(height),
+        "aspect": width / height,
+        "megapixels": width * height / 1e6,
+        "bytes_per_pixel": len(content) / (width * height),
+        "quantization": quantization,
+        "quality": _quality(quantization),
+        "phash": duplicates.perceptual_hash(pixels),
+        **_pixel_statistics(pixels),
+    }
+
+
+def _format(content: bytes) -> str:
+    if content.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    return "PNG" if content.startswith(b"\x89PNG\r\n\x1a\n") else ""
+
+
+@functools.cache
+def _quantization_sums() -> np.ndarray:
+    """The sum of libjpeg's luminance table at quality 1 to 100, (100,), falling."""
+    quality = np.arange(1, 101)[:, np.newaxis]
+    percent = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
+    table = np.array(_ANNEX_K.split(), int)
+    return np.clip((table * percent + 50) // 100, 1, 255).sum(axis=1)
+
+
+def _quantization(content: bytes) -> tuple[float, str]:
+    """The sum of the luminance quantization table (NaN for a PNG) and the mode."""
+    with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+        tables = getattr(image, "quantization", {})
+        return float(sum(tables[min(tables)])) if tables else np.nan, image.mode
+
+
+def _quality(quantization: float) -> float:
+    if np.isnan(quantization):
+        return np.nan
+    return float(np.argmin(np.abs(_quantization_sums() - quantization)) + 1)
+
+
+def _pixel_statistics(pixels: np.ndarray) -> dict[str, float]:
+    from scipy.fft import rfft2
+
+    square = resizing.square(pixels, image_size=_PIXEL_SIZE, resize="area", fit="stretch")
+    grey = square.astype(np.float32)
+    energy = np.abs(rfft2(grey - grey.mean())) ** 2
+    rings = np.log1p(np.bincount(_ring_of_frequency(), energy.ravel(), len(_RINGS)))
+    return {
+        "mean": float(grey.mean()),
+        "spread": float(grey.std()),
+        "black_share": float((square <= _BLACK).mean()),
+        **dict(zip(_RINGS, rings.tolist(), strict=True)),
+    }
+
+
+@functools.cache
+def _ring_of_frequency() -> np.ndarray:
+    """The ring, 0 to 6, of each coefficient of a real transform of 224 x 224, flat."""
+    down, across = np.fft.fftfreq(_PIXEL_SIZE), np.fft.rfftfreq(_PIXEL_SIZE)
+    cycles = _PIXEL_SIZE * np.hypot(down[:, np.newaxis], across)
+    width = _PIXEL_SIZE / 2 / len(_RINGS)
+    return np.minimum(cycles // width, len(_RINGS) - 1).astype(int).ravel()

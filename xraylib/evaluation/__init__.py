@@ -1,0 +1,1 @@
+"""How well scores tell the classes apart, and how sure that is."""

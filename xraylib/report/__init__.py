@@ -1,0 +1,1 @@
+"""Results -> tables, sentences, figures and pages."""

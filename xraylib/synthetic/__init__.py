@@ -1,0 +1,1 @@
+"""Radiographs made from physics, with the truth about them."""

@@ -1,0 +1,334 @@
+"""A tree of made radiographs, laid out and named like the Kaggle data set, faults included.
+
+Everybody can run the series without an account: `make_tree` renders thoraxes (`anatomy` and
+`imaging` have the physics) into `<folder>/chest_xray/{train,val,test}/{NORMAL,PNEUMONIA}/`, and
+the truth about them into `<folder>/masks/{split}/{class}/<stem>_lung.png` and `<stem>_lesion.png`.
+
+The real set's faults are traps that can be set one by one (`TRAPS`):
+
+- `compression`: train/ and val/NORMAL at JPEG quality 95, all else at 75.
+- `shape`: width/height has the median 1.2 in train/ and val/NORMAL, 1.33 in test/NORMAL, 1.5 in
+  PNEUMONIA. It is the field of view that differs, not the thorax.
+- `sharpness`: train/ and val/NORMAL come from another site, with less blur and enhanced edges.
+- `exposure`: the same pictures have more photons and another characteristic curve.
+- `copies`: a few byte copies under other patients' names, within train/ and within test/.
+- `clutter`: `.DS_Store`, a `__MACOSX` tree of `._*.jpeg` and a second, nested `chest_xray`.
+
+With `traps=()` every parameter but the lungs is drawn alike for both classes. Which images are
+drawn does not depend on the traps: one trap changes its own property and nothing else.
+"""
+
+import errno
+import json
+import os
+import shutil
+import threading
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from xraylib import progress
+from xraylib.synthetic.anatomy import Anatomy, Kind, Pose
+from xraylib.synthetic.imaging import Acquisition, Radiograph, draw_acquisition, take
+
+TRAPS: tuple[str, ...] = ("compression", "shape", "sharpness", "exposure", "copies", "clutter")
+MODEL_VERSION = 1  # raise it whenever the same settings give other bytes
+LEAST_IMAGES = 20
+LEAST_SIZE = 32
+
+_TEST_SHARE = 0.24
+_PNEUMONIA_SHARE = {"train": 0.743, "val": 0.5, "test": 0.625}
+_BACTERIA_SHARE = 2 / 3
+_COLOUR_SHARE = 0.05
+_COPY_SHARE = 0.01
+_IMAGES_A_PATIENT = (0.55, 0.25, 0.12, 0.08)  # chances of 1, 2, 3 and 4
+_MEDIAN_ASPECT = {"untrapped": 1.4, "PNEUMONIA": 1.5, "NORMAL": 1.2, "test/NORMAL": 1.33}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One image to make: where it goes, whose it is and how it is stored."""
+
+    split: str
+    kind: Kind
+    name: str  # of the file, without its ending
+    patient: int
+    number: int  # of this image among the patient's
+    colour: bool
+    copy_of: str = ""
+
+    @property
+    def label(self) -> str:
+        return "NORMAL" if self.kind == "normal" else "PNEUMONIA"
+
+    @property
+    def other_site(self) -> bool:
+        """Whether the traps take it elsewhere: the real train/NORMAL."""
+        return self.kind == "normal" and self.split != "test"
+
+
+def radiograph(
+    seed: int | np.random.Generator,
+    *,
+    kind: Kind = "normal",
+    size: int = 512,
+    aspect: float = 1.4,
+    acquisition: Acquisition | None = None,
+) -> Radiograph:
+    """Makes one radiograph of a patient drawn by chance.
+
+    Args:
+        seed: a seed >= 0, or a generator to draw from.
+        kind: "normal", "bacteria" or "virus".
+        size: the short side in pixels, at least 32.
+        aspect: width / height, in [0.7, 2.2].
+        acquisition: exposure and processing; None draws them.
+
+    Returns:
+        A `Radiograph`: `.pixels` uint8 (height, width) in [0, 255], `.lung` and `.lesion` bool of
+        the same shape.
+
+    Raises:
+        ValueError: an argument out of its range.
+
+    Example:
+        >>> radiograph(0, kind="bacteria", size=96).pixels.shape
+        (96, 134)
+    """
+    if size < LEAST_SIZE:
+        raise ValueError(f"size must be at least {LEAST_SIZE} pixels. Received: {size}")
+    if not 0.7 <= aspect <= 2.2:
+        raise ValueError(f"aspect (width / height) must lie in [0.7, 2.2]. Received: {aspect}")
+    rng = np.random.default_rng(seed)
+    anatomy, pose = Anatomy.draw(rng), Pose.draw(rng)
+    acquisition = acquisition or draw_acquisition(rng)
+    width, height = round(size * max(aspect, 1)), round(size / min(aspect, 1))
+    return take(anatomy, pose, acquisition, kind=kind, width=width, height=height)
+
+
+def make_tree(
+    folder: str | os.PathLike[str],
+    *,
+    images: int = 600,
+    size: int = 512,
+    seed: int = 0,
+    traps: Collection[str] = TRAPS,
+) -> Path:
+    """Makes the tree, or returns at once where the same one stands already.
+
+    The tree is made beside `folder` and renamed when it is whole, so that nobody reads half of
+    one. The same settings give the same bytes, on any number of cores.
+
+    Args:
+        folder: where it goes; must not exist, be empty, or hold a tree of the same settings.
+        images: files in the three splits together, at least 20. 600 gives 440, 16 and 144.
+        size: nominal short side in pixels, at least 32; single images vary by about 12 %.
+        seed: at least 0.
+        traps: which of `TRAPS` are set.
+
+    Returns:
+        `folder`, which holds `chest_xray/`, `masks/` and `made.json` (the settings).
+
+    Raises:
+        ValueError: an unknown trap, or a number below its least.
+        FileExistsError: `folder` holds something else.
+        OSError: the disk is full or cannot be written.
+    """
+    folder = Path(folder)
+    if isinstance(traps, str):  # it would be read letter by letter
+        raise ValueError(f"traps must be a tuple or list of names. Received: {traps!r}")
+    unknown = sorted(set(traps) - set(TRAPS))
+    if unknown:
+        raise ValueError(f"traps must be among {', '.join(TRAPS)}. Received: {', '.join(unknown)}")
+    for name, value, least in (
+        ("images", images, LEAST_IMAGES),
+        ("size", size, LEAST_SIZE),
+        ("seed", seed, 0),
+    ):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}. Received: {value}")
+    settings = {
+        "model_version": MODEL_VERSION,
+        "images": int(images),
+        "size": int(size),
+        "seed": int(seed),
+        "traps": [trap for trap in TRAPS if trap in traps],
+    }
+    if _holds(folder, settings):
+        return folder
+
+    part = folder.parent / f".{folder.name}.{os.getpid()}.{threading.get_ident()}.part"
+    try:
+        part.mkdir(parents=True)
+        _write_images(part, list(_plan(settings)), settings)
+        if "clutter" in traps:
+            _add_clutter(part / "chest_xray")
+        (part / "made.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        if folder.is_dir():
+            folder.rmdir()  # empty: _holds saw to that
+        part.rename(folder)
+    except OSError as error:
+        if not _holds(folder, settings):  # else another process was faster: its tree is as good
+            reason = error.strerror or str(error)
+            raise OSError(error.errno or errno.EIO, f"cannot make {folder}: {reason}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def _holds(folder: Path, settings: dict) -> bool:
+    """True for a tree of these settings, False for nothing; anything else is an error."""
+    try:
+        made = json.loads((folder / "made.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        made = None
+    if made == settings:
+        return True
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    what = "a tree of other settings" if made else "something else"
+    raise FileExistsError(f"{folder} holds {what}: choose another folder or remove it")
+
+
+# ---------------------------------------------------------------- who, where, under which name
+
+
+def _plan(settings: dict) -> Iterator[_Plan]:
+    """Every image of the tree. Does not look at the traps, but for the copies."""
+    total, rng = settings["images"], np.random.default_rng([settings["seed"], 0])
+    count = {"test": round(_TEST_SHARE * total), "val": min(16, max(2, 2 * (total // 40)))}
+    count["train"] = total - sum(count.values())
+    coloured = set(rng.permutation(total)[: max(2, round(_COLOUR_SHARE * total))].tolist())
+    patients = {"IM": 0, "NORMAL2-IM": 0, "bacteria": 0, "virus": 0}  # the families count apart
+    images = {"bacteria": 0, "virus": 0}
+    place = everybody = 0
+    for split in ("train", "test", "val"):
+        sick = round(_PNEUMONIA_SHARE[split] * count[split])
+        bacteria = max(1, round(_BACTERIA_SHARE * sick))
+        quota: dict[Kind, int] = {
+            "normal": count[split] - sick,
+            "bacteria": bacteria,
+            "virus": sick - bacteria,
+        }
+        for kind, wanted in quota.items():
+            plans: list[_Plan] = []
+            while len(plans) < wanted:
+                family = kind if kind != "normal" else rng.choice(["IM", "NORMAL2-IM"])
+                several = int(rng.choice(4, p=_IMAGES_A_PATIENT)) + 1
+                patients[family] += 1
+                everybody += 1
+                for number in range(1, min(several, wanted - len(plans)) + 1):
+                    if kind == "normal":
+                        name = f"{family}-{patients[family]:04d}-0001"
+                        name += f"-{number:04d}" if number > 1 else ""
+                    else:
+                        images[kind] += 1
+                        name = f"person{patients[family]}_{kind}_{images[kind]}"
+                    plans.append(_Plan(split, kind, name, everybody, number, place in coloured))
+                    place += 1
+            yield from _with_copies(plans, settings) if plans else ()
+
+
+def _with_copies(plans: list[_Plan], settings: dict) -> list[_Plan]:
+    """Makes the last images of a split and kind copies of its first ones, under their own names."""
+    copies = round(_COPY_SHARE * len(plans) + 0.5)
+    # The real copies are few, and in train/ and test/ only.
+    if "copies" not in settings["traps"] or plans[0].split == "val" or plans[0].kind == "virus":
+        return plans
+    kept, last = plans[:-copies], plans[-copies:]
+    originals = [plan for plan in kept if plan.patient != last[0].patient]
+    for place, original in zip(range(len(kept), len(plans)), originals, strict=False):
+        plans[place] = replace(plans[place], copy_of=original.name)
+    return plans
+
+
+# ---------------------------------------------------------------- pictures and files
+
+
+def _write_images(part: Path, plans: list[_Plan], settings: dict) -> None:
+    for tree in ("chest_xray", "masks"):
+        for split in _PNEUMONIA_SHARE:
+            for label in ("NORMAL", "PNEUMONIA"):
+                (part / tree / split / label).mkdir(parents=True)
+    originals = [plan for plan in plans if not plan.copy_of]
+    # Threads, not processes: NumPy, SciPy and Pillow let go of the interpreter while they work,
+    # and threads are safe beside TensorFlow, in notebooks and in unguarded scripts.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = [pool.submit(_write_image, part, plan, settings) for plan in originals]
+        try:
+            for job in progress.bar(
+                as_completed(jobs), total=len(jobs), description="making radiographs"
+            ):
+                job.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    for plan in plans:
+        if plan.copy_of:
+            for target, source in zip(
+                _paths(part, plan), _paths(part, plan, plan.copy_of), strict=True
+            ):
+                shutil.copyfile(source, target)
+
+
+def _paths(part: Path, plan: _Plan, name: str = "") -> tuple[Path, Path, Path]:
+    """Where an image, its lung mask and its lesion mask go."""
+    place, name = Path(plan.split, plan.label), name or plan.name
+    masks = part / "masks" / place
+    return (
+        part / "chest_xray" / place / f"{name}.jpeg",
+        masks / f"{name}_lung.png",
+        masks / f"{name}_lesion.png",
+    )
+
+
+def _write_image(part: Path, plan: _Plan, settings: dict) -> None:
+    seed, traps = settings["seed"], settings["traps"]
+    anatomy = Anatomy.draw(np.random.default_rng([seed, 1, plan.patient]))
+    rng = np.random.default_rng([seed, 2, plan.patient, plan.number])
+    pose = Pose.draw(rng)
+
+    def site(trap: str) -> str:
+        return "clinic" if trap in traps and plan.other_site else "ward"
+
+    acquisition = draw_acquisition(rng, exposure=site("exposure"), sharpness=site("sharpness"))
+    where = "untrapped"
+    if "shape" in traps:
+        where = "test/NORMAL" if plan.split == "test" and plan.label == "NORMAL" else plan.label
+    aspect = float(np.clip(_MEDIAN_ASPECT[where] + 0.1 * rng.standard_normal(), 1.02, 1.9))
+    height = round(
+        settings["size"] * float(np.clip(np.exp(0.12 * rng.standard_normal()), 0.75, 1.3))
+    )
+    picture = take(
+        anatomy, pose, acquisition, kind=plan.kind, width=round(height * aspect), height=height
+    )
+    quality = 95 if site("compression") == "clinic" else 75
+    image, lung, lesion = _paths(part, plan)
+    grey = Image.fromarray(picture.pixels)
+    (grey.convert("RGB") if plan.colour else grey).save(image, quality=quality)
+    Image.fromarray(picture.lung.astype(np.uint8) * 255).save(lung, compress_level=1)
+    Image.fromarray(picture.lesion.astype(np.uint8) * 255).save(lesion, compress_level=1)
+
+
+def _add_clutter(tree: Path) -> None:
+    """What a Mac and a second archive left in the real one: three times as many `.jpeg` files."""
+    files = sorted(tree.rglob("*.jpeg"))
+    for file in files:
+        place = file.relative_to(tree)
+        twin = tree / "chest_xray" / place
+        twin.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(file, twin)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(file, twin)
+        fork = tree / "__MACOSX" / "chest_xray" / place.with_name(f"._{file.name}")
+        fork.parent.mkdir(parents=True, exist_ok=True)
+        # The head of an AppleDouble file (RFC 1740): magic number, version 2, no entries.
+        fork.write_bytes(bytes.fromhex("0005160700020000") + bytes(18))
+    for place in (tree, *(tree / split for split in _PNEUMONIA_SHARE), tree / "chest_xray"):
+        # The head of a .DS_Store: its alignment word and its magic.
+        (place / ".DS_Store").write_bytes(b"\x00\x00\x00\x01Bud1" + bytes(24))
