@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab check bench experiments readme assets clean
+.PHONY: help run test quick lab check bench experiments readme assets clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -17,6 +17,9 @@ run: $(READY)  ## run the notebook series on quick settings, into runs/quick/rep
 
 test: $(READY)  ## run the tests
 	$(BIN)/pytest -n 2 --dist loadfile
+
+quick: $(READY)  ## run the tests that train nothing and start nothing, in under a minute
+	$(BIN)/pytest -n 2 -m "not slow"
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

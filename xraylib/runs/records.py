@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PREDICTION_COLUMNS: Final = ("path", "patient", "split", "label", "score")
 # Where a run lies and where its data lie do not make it another run.
-_PLACES: Final = ("RUN_DIR", "SOURCE")
+PLACES: Final = ("RUN_DIR", "SOURCE")
 
 
 class Run:
@@ -58,7 +58,7 @@ class Run:
         parameters: dict[str, Any],
         fingerprint: str,
     ) -> None:
-        asked = {name: value for name, value in parameters.items() if name not in _PLACES}
+        asked = {name: value for name, value in parameters.items() if name not in PLACES}
         digest = hashlib.sha256(json.dumps([asked, fingerprint], sort_keys=True).encode())
         self.step = step
         self.parameters = parameters
