@@ -65,8 +65,7 @@ def test_output_is_a_probability(build, least):
     assert result.shape == (3, 1)
     assert result.dtype == np.float32
     assert ((result >= 0) & (result <= 1)).all()
-    # The layer that Grad-CAM starts from.
-    logits = scores(keras.Model(network.input, network.get_layer("logit").output), pixels(3, least))
+    logits = scores(models.logits(network), pixels(3, least))
     np.testing.assert_allclose(1 / (1 + np.exp(-logits)), result, rtol=1e-4)
 
 
@@ -75,6 +74,13 @@ def test_output_of_many_classes(build, least, undrawn):
     result = scores(build(least, classes=3), pixels(2, least))
     assert result.shape == (2, 3)
     np.testing.assert_allclose(result, 1 / 3)  # softmax of equal logits
+
+
+def test_logits_of_a_network_without_them():
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="end")], "plain")
+    match = r"must have a layer named \"logit\".* Received: 'plain' with the layers end at its end"
+    with pytest.raises(ValueError, match=match):
+        models.logits(network)
 
 
 @each

@@ -142,6 +142,32 @@ def resnet50(
     return network
 
 
+def logits(network: keras.Model) -> keras.Model:
+    """The same network without its last activation.
+
+    Example:
+        >>> logits(basic_cnn(22)).layers[-1].name
+        'logit'
+
+    Args:
+        network: Has a layer named `"logit"`, as each of this module's.
+
+    Returns:
+        A network of the same layers, and so of the same weights, whose output is the logits,
+        float32, (batch, classes).
+
+    Raises:
+        ValueError: There is no layer `"logit"`.
+    """
+    if "logit" not in {layer.name for layer in network.layers}:
+        raise ValueError(
+            'network must have a layer named "logit", as those of xraylib.networks.models have. '
+            f"Received: {network.name!r} with the layers "
+            f"{', '.join(layer.name for layer in network.layers[-3:])} at its end"
+        )
+    return keras.Model(network.inputs, network.get_layer("logit").output, name=network.name)
+
+
 def freeze(network: keras.Model) -> None:
     """Leaves only the head to be trained: the layers behind the last maps.
 
