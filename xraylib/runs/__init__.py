@@ -1,0 +1,1 @@
+"""Runs of notebooks and what they leave on disk."""
