@@ -11,15 +11,11 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
-
-from xraylib import errors
-from xraylib.runs import execution
-from xraylib.runs import parameters
-from xraylib.errors import ParameterError
 from support.notebooks import notebook
 
-
+from xraylib import errors
+from xraylib.errors import ParameterError
+from xraylib.runs import execution, parameters
 
 
 def test_a_failing_notebook_does_not_keep_the_next_from_running(tmp_path, capsys):

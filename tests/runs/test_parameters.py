@@ -1,9 +1,7 @@
 import pytest
 
 from xraylib.errors import ParameterError
-from xraylib.runs.parameters import check
-from xraylib.runs.parameters import literal
-from xraylib.runs.parameters import refuse_unknown
+from xraylib.runs.parameters import check, literal, refuse_unknown
 
 
 def notebook(injected=None, **values):

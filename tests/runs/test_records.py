@@ -11,11 +11,9 @@ import pandas as pd
 import pytest
 
 from xraylib import machine
-from xraylib.runs import records
-from xraylib.runs import selection
-from xraylib.runs.records import PREDICTION_COLUMNS
-from xraylib.runs.records import Run
 from xraylib.errors import RunInProgressError
+from xraylib.runs import records, selection
+from xraylib.runs.records import PREDICTION_COLUMNS, Run
 
 PARAMETERS = {"SOURCE": "synthetic", "RUN_DIR": "runs", "EPOCHS": 4, "SEED": 7, "WEIGHTS": None}
 

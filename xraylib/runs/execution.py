@@ -19,9 +19,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from tqdm import tqdm
 
-from xraylib.runs import parameters
-from xraylib import progress
-from xraylib import errors
+from xraylib import errors, progress
 from xraylib.runs import parameters
 
 

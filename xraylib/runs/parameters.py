@@ -9,7 +9,9 @@ import difflib
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
 from xraylib import errors
 
 
@@ -101,28 +103,6 @@ def _name(kind: Any) -> str:
     return kind.__name__ if isinstance(kind, type) else str(kind)
 
 
-import contextlib
-import itertools
-import multiprocessing
-import multiprocessing.connection
-import multiprocessing.resource_tracker
-import os
-import signal
-import sys
-import threading
-import time
-from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any, NamedTuple
-
-import pandas as pd
-from tqdm import tqdm
-from xraylib import errors
-
-
-
 def read_parameters(path: Path | str) -> dict[str, Any]:
     """Reads a YAML file of parameters, as papermill's `-f` takes it.
 
@@ -171,4 +151,6 @@ def known_parameters(path: Path | str) -> list[str]:
         return list(papermill.inspect_notebook(str(path)))
     except Exception as error:
         # What a file that is no notebook raises depends on what it is instead.
-        raise errors.NotebookError(f"{path} is not a notebook: {' '.join(str(error).split())}") from None
+        raise errors.NotebookError(
+            f"{path} is not a notebook: {' '.join(str(error).split())}"
+        ) from None

@@ -5,24 +5,20 @@ therefore another run beside it, and the same ones are the same run: unfinished,
 with; finished, it is replaced when the new one is complete.
 """
 
-import collections
 import datetime
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
-import re
 import shutil
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import filelock
 import pandas as pd
-from xraylib import errors
-from xraylib import machine
+
+from xraylib import errors, machine
 
 if TYPE_CHECKING:
     import keras

@@ -1,25 +1,20 @@
 """The runs in a folder -> those whose numbers may stand side by side, step by step."""
 
 import collections
-import datetime
 import hashlib
-import importlib.metadata
 import json
-import os
-import platform
 import re
-import shutil
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import filelock
 import pandas as pd
+
 from xraylib.runs import records
 
 if TYPE_CHECKING:
-    import keras
+    pass
 
 
 class Comparable(NamedTuple):
