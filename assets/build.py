@@ -121,7 +121,11 @@ def _of_again(steps: Iterable[str]) -> list[tuple[str, str]]:
 
 def _chosen(record: dict[str, Any]) -> float:
     """The threshold that a run chose on its validation."""
-    return next(row["threshold"] for row in record["metrics"] if row["rule"] == "validation")
+    from xraylib.evaluation.thresholds import Rule
+
+    return next(
+        row["threshold"] for row in record["metrics"] if row["rule"] == Rule.BEST_ON_VALIDATION
+    )
 
 
 def _place(run: str) -> list[list[tuple[str, float]]]:

@@ -588,15 +588,21 @@ def test_validation_of_one_class(predictions):
 
 def test_rules_and_thresholds_by_hand(predictions):
     table = operating_points(predictions, prevalence=0.2, sensitivity=0.5, resamples=10)
-    assert list(table) == ["rule", "threshold", "metric", "value", "low", "high"]
+    assert list(table) == ["rule", "description", "threshold", "metric", "value", "low", "high"]
     assert dict(zip(table["rule"], table["threshold"], strict=True)) == pytest.approx(
         {
-            ".5": 0.5,
-            "validation, best balanced accuracy": 0.75,
-            "validation, sensitivity >= .5": 0.85,
-            "oracle on test, not to be used": 0.25,
+            "0.5": 0.5,
+            "validation": 0.75,
+            "sensitive": 0.85,
+            "oracle": 0.25,
         }
     )
+    assert table["description"].unique().tolist() == [
+        ".5",
+        "validation, best balanced accuracy",
+        "validation, sensitivity >= .5",
+        "oracle on test, not to be used",
+    ]
     assert table["metric"].tolist() == 4 * [
         *("sensitivity", "specificity", "balanced accuracy", "accuracy", "PPV", "NPV")
     ]
@@ -606,7 +612,7 @@ def test_operating_points_by_hand(predictions):
     table = operating_points(predictions, prevalence=0.2, resamples=10)
     found = table.set_index(["rule", "metric"])["value"]
     # Two of three of class 1 and one of three of class 0 are right; of 100 patients 20 are ill.
-    assert found[".5"].to_dict() == pytest.approx(
+    assert found["0.5"].to_dict() == pytest.approx(
         {
             "sensitivity": 2 / 3,
             "specificity": 1 / 3,
@@ -617,10 +623,10 @@ def test_operating_points_by_hand(predictions):
         }
     )
     # At .75 one of three of class 1 and all of class 0.
-    at_chosen = found["validation, best balanced accuracy"]
+    at_chosen = found["validation"]
     assert at_chosen[["PPV", "NPV"]].tolist() == pytest.approx([1, 80 / (80 + 20 * 2 / 3)])
     # At .25 all of class 1 and one of three of class 0.
-    at_oracle = found["oracle on test, not to be used"]
+    at_oracle = found["oracle"]
     assert at_oracle[["PPV", "NPV"]].tolist() == pytest.approx([20 / (20 + 80 * 2 / 3), 1])
 
 
@@ -629,7 +635,7 @@ def test_only_ppv_and_npv_know_the_prevalence(predictions):
         operating_points(predictions, prevalence=each, resamples=50).set_index(["rule", "metric"])
         for each in (0.01, 0.5)
     )
-    assert rare.loc[(".5", "PPV"), "value"] < common.loc[(".5", "PPV"), "value"]
+    assert rare.loc[("0.5", "PPV"), "value"] < common.loc[("0.5", "PPV"), "value"]
     others = rare.index[~rare.index.isin(["PPV", "NPV"], level="metric")]
     pd.testing.assert_frame_equal(rare.loc[others], common.loc[others])
 
@@ -638,7 +644,7 @@ def test_operating_points_have_the_intervals_of_metrics(predictions):
     table = operating_points(predictions, prevalence=0.2, resamples=100, seed=5)
     test = predictions[predictions["split"] == "test"]
     expected = metrics(LABELS, SCORES, patients=test["patient"], resamples=100, seed=5)
-    found = table[table["rule"] == ".5"].set_index("metric").loc["sensitivity":"accuracy"]
+    found = table[table["rule"] == "0.5"].set_index("metric").loc["sensitivity":"accuracy"]
     columns = ["value", "low", "high"]
     pd.testing.assert_frame_equal(
         found[columns], expected.set_index("metric").loc[found.index][columns]
@@ -658,7 +664,7 @@ def test_interval_of_ppv_is_that_of_drawn_patients():
     )
     validation = predicted("validation", [0, 1], [0.2, 0.8])
     table = operating_points(pd.concat([test, validation]), prevalence=0.5)
-    found = table.set_index(["rule", "metric"]).loc[(".5", "PPV")]
+    found = table.set_index(["rule", "metric"]).loc[("0.5", "PPV")]
     # Sensitivity 1 and specificity 2/3 in all and in what is drawn once.
     assert found[["value", "low", "high"]].tolist() == pytest.approx([3 / 4, 3 / 4, 1])
 
@@ -667,7 +673,7 @@ def test_a_perfect_ppv_has_an_interval():
     test = predicted("test", [0] * 6 + [1] * 4, [0.1] * 6 + [0.9] * 4)
     validation = predicted("validation", [0, 1], [0.2, 0.8])
     table = operating_points(pd.concat([test, validation]), prevalence=0.1, resamples=200)
-    found = table.set_index(["rule", "metric"]).xs(".5")
+    found = table.set_index(["rule", "metric"]).xs("0.5")
     # Three patients of class 0 and two of class 1.
     specificity, sensitivity = 3 / 6.8415, 2 / 5.8415
     ppv = 0.1 * sensitivity / (0.1 * sensitivity + 0.9 * (1 - specificity))
@@ -680,7 +686,7 @@ def test_nobody_called_leaves_ppv_undefined():
     test = predicted("test", [0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4])
     validation = predicted("validation", [0, 1], [0.2, 0.8])
     table = operating_points(pd.concat([test, validation]), prevalence=0.3, resamples=20)
-    found = table.set_index(["rule", "metric"])[["value", "low", "high"]].xs(".5")
+    found = table.set_index(["rule", "metric"])[["value", "low", "high"]].xs("0.5")
     assert found.loc["PPV"].isna().all()
     # Nobody is cleared by more than chance.
     assert found.loc["NPV", "value"] == pytest.approx(0.7)

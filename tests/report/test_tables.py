@@ -273,8 +273,8 @@ def test_a_step_at_chance():
 
 def test_points_have_one_row_a_rule():
     table = pd.DataFrame(
-        [(".5", 0.5, "PPV", 0.5, 0.4, 0.6), (".5", 0.5, "NPV", 1.0, 0.9, 1.0)],
-        columns=["rule", "threshold", "metric", "value", "low", "high"],
+        [("0.5", ".5", 0.5, "PPV", 0.5, 0.4, 0.6), ("0.5", ".5", 0.5, "NPV", 1.0, 0.9, 1.0)],
+        columns=["rule", "description", "threshold", "metric", "value", "low", "high"],
     )
     (row,) = points(table).to_dict("records")
     assert row == {

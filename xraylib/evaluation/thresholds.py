@@ -1,5 +1,6 @@
 """A threshold chosen on validation, and what is reached at it."""
 
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -7,8 +8,21 @@ import pandas as pd
 
 from xraylib.evaluation import checks, intervals, metrics
 
-pass
 _OPERATING_METRICS: Final = ("sensitivity", "specificity", "balanced accuracy", "accuracy")
+
+
+class Rule(StrEnum):
+    """How a threshold is chosen. Tables and records hold the value, a plain string.
+
+    Example:
+        >>> Rule("validation").name
+        'BEST_ON_VALIDATION'
+    """
+
+    HALF = "0.5"
+    BEST_ON_VALIDATION = "validation"
+    SENSITIVE_ON_VALIDATION = "sensitive"
+    ORACLE = "oracle"
 
 
 def summary(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -21,7 +35,8 @@ def summary(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) 
         seed: As for `metrics`.
 
     Returns:
-        The columns split, rule (`"0.5"` or `"validation"`), threshold, metric, value, low, high.
+        The columns split, rule (`Rule.HALF` or `Rule.BEST_ON_VALIDATION`), threshold, metric,
+        value, low, high.
 
     Raises:
         ValueError: As for `metrics`, or there is no validation or no test.
@@ -30,7 +45,7 @@ def summary(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) 
     chosen = best_threshold(splits["validation"]["label"], splits["validation"]["score"])
     parts = []
     for split in ("validation", "test"):
-        for rule, threshold in (("0.5", 0.5), ("validation", chosen)):
+        for rule, threshold in ((Rule.HALF, 0.5), (Rule.BEST_ON_VALIDATION, chosen)):
             rows = splits[split]
             part = metrics.metrics(
                 rows["label"].to_numpy(),
@@ -41,7 +56,7 @@ def summary(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) 
                 seed=seed,
             )
             part.insert(0, "split", split)
-            part.insert(1, "rule", rule)
+            part.insert(1, "rule", rule.value)
             part.insert(2, "threshold", threshold)
             parts.append(part)
     return pd.concat(parts, ignore_index=True)
@@ -71,9 +86,10 @@ def operating_points(
         seed: As for `metrics`.
 
     Returns:
-        The columns rule, threshold, metric, value, low, high, of the split test. The last rule
-        takes the threshold from the labels of test and is the most that any choice could have
-        reached; it is there to be compared with, and not to be used. A value is NaN where it is
+        One row a rule and metric on test, with the columns rule (a value of `Rule`), description
+        (the rule for readers), threshold, metric, value, low, high. `Rule.ORACLE` takes the
+        threshold from the labels of test and is the most that any choice could have reached; it
+        is there to be compared with, and not to be used. A value is NaN where it is
         not defined, as PPV where nobody is called. The intervals are those of `metrics`; at a PPV
         or NPV of exactly 0 or 1 they combine the bounds of sensitivity and specificity, which is
         wider than 95 %.
@@ -86,17 +102,19 @@ def operating_points(
     labels, scores = checks.labels_and_scores(splits["test"]["label"], splits["test"]["score"])
     patients = checks.patients(splits["test"]["patient"], len(labels))
     known = splits["validation"]["label"], splits["validation"]["score"]
-    asked = f"{sensitivity:g}".removeprefix("0")
-    thresholds = {
-        ".5": 0.5,
-        "validation, best balanced accuracy": best_threshold(*known),
-        f"validation, sensitivity >= {asked}": sensitive_threshold(*known, sensitivity=sensitivity),
-        "oracle on test, not to be used": best_threshold(labels, scores),
-    }
+    sensitive = sensitive_threshold(*known, sensitivity=sensitivity)
+    target = f"{sensitivity:g}".removeprefix("0")
+    best = best_threshold(*known)
+    rules = (
+        (Rule.HALF, ".5", 0.5),
+        (Rule.BEST_ON_VALIDATION, "validation, best balanced accuracy", best),
+        (Rule.SENSITIVE_ON_VALIDATION, f"validation, sensitivity >= {target}", sensitive),
+        (Rule.ORACLE, "oracle on test, not to be used", best_threshold(labels, scores)),
+    )
     counts = intervals.patient_weights(patients, resamples, seed)
     rates = ["sensitivity", "specificity"]
     parts = []
-    for rule, threshold in thresholds.items():
+    for rule, description, threshold in rules:
         table, drawn = metrics.estimates(labels, scores, threshold, patients, counts)
         counted = table.set_index("metric")
         drawn_rates = drawn[:, [metrics.METRICS.index(name) for name in rates]]
@@ -115,8 +133,9 @@ def operating_points(
             index=pd.Index(["PPV", "NPV"], name="metric"),
         )
         part = pd.concat([counted.loc[list(_OPERATING_METRICS)], predictive]).reset_index()
-        part.insert(0, "rule", rule)
-        part.insert(1, "threshold", threshold)
+        part.insert(0, "rule", rule.value)
+        part.insert(1, "description", description)
+        part.insert(2, "threshold", threshold)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 

@@ -456,13 +456,14 @@ def _runs(kept: "Comparable") -> list[Block]:
 def _disagreeing(kept: "Comparable") -> list[str]:
     """Where a record's AUC is not that of the scores beside it, in words."""
     from xraylib.evaluation import metrics
+    from xraylib.evaluation.thresholds import Rule
     from xraylib.report.sentences import short
 
     said = []
     for name, of_step in kept.records.items():
         for record, predictions in zip(of_step, kept.steps[name], strict=True):
             for told in record["metrics"]:
-                if (told["metric"], told["rule"], told["split"]) != ("AUC", "0.5", "test"):
+                if (told["metric"], told["rule"], told["split"]) != ("AUC", Rule.HALF, "test"):
                     continue
                 test = predictions[predictions["split"] == "test"]
                 stored = metrics.metrics(

@@ -4,6 +4,8 @@ from typing import Any
 
 import pandas as pd
 
+from xraylib.evaluation.thresholds import Rule
+
 
 def found(summary: pd.DataFrame, history: pd.DataFrame) -> str:
     """What a run found, as sentences in Markdown with its own numbers.
@@ -15,7 +17,7 @@ def found(summary: pd.DataFrame, history: pd.DataFrame) -> str:
     Returns:
         One paragraph.
     """
-    at_half = summary[summary["rule"] == "0.5"].set_index(["split", "metric"])
+    at_half = summary[summary["rule"] == Rule.HALF].set_index(["split", "metric"])
 
     def said(split: str, metric: str) -> str:
         row = at_half.loc[(split, metric)]
@@ -131,7 +133,7 @@ def found_in_baseline(summary: pd.DataFrame) -> str:
     Returns:
         Two sentences.
     """
-    auc = summary[(summary["metric"] == "AUC") & (summary["rule"] == "0.5")].set_index("split")
+    auc = summary[(summary["metric"] == "AUC") & (summary["rule"] == Rule.HALF)].set_index("split")
     validation, test = (
         interval(*auc.loc[split, ["value", "low", "high"]]) for split in ("validation", "test")
     )

@@ -245,7 +245,7 @@ def points(operating: pd.DataFrame) -> pd.DataFrame:
         One row a rule: the threshold, and every metric with its interval.
     """
     rows = []
-    for (rule, threshold), part in operating.groupby(["rule", "threshold"], sort=False):
+    for (rule, threshold), part in operating.groupby(["description", "threshold"], sort=False):
         numbers = part.set_index("metric")[["value", "low", "high"]]
         rows.append(
             {"threshold by": rule, "at": sentences.short(threshold)}

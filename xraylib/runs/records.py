@@ -19,6 +19,7 @@ import filelock
 import pandas as pd
 
 from xraylib import errors, machine
+from xraylib.evaluation.thresholds import Rule
 
 if TYPE_CHECKING:
     import keras
@@ -204,7 +205,7 @@ def table(runs: Path | str | Sequence[dict[str, Any]]) -> pd.DataFrame:
         names = ("precision", "epochs", "best_epoch", "training_seconds", "fingerprint")
         row |= {name: record.get(name) for name in names}
         for metric in record["metrics"]:
-            if metric["rule"] == "0.5":
+            if metric["rule"] == Rule.HALF:
                 name = f"{metric['split']} {metric['metric']}"
                 row |= {
                     name: metric["value"],
