@@ -77,8 +77,8 @@ def test_output_of_many_classes(build, least, undrawn):
 
 
 def test_logits_of_a_network_without_them():
-    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="end")], "plain")
-    match = r"must have a layer named \"logit\".* Received: 'plain' with the layers end at its end"
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="end")], name="plain")
+    match = r"a layer named \"logit\".* Received: 'plain' with the layers end at its end"
     with pytest.raises(ValueError, match=match):
         models.logits(network)
 
