@@ -23,7 +23,7 @@ import keras
 import numpy as np
 from PIL import Image, features
 
-from xraylib import machine, progress
+from xraylib import files, machine, progress
 from xraylib.data.loading import Batches
 from xraylib.synthetic import dataset
 
@@ -250,9 +250,8 @@ def write(name: str, report: dict[str, Any]) -> Path:
     """
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    half_written = path.with_suffix(".writing")
-    half_written.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    half_written.replace(path)
+    with files.whole(path) as unfinished:
+        unfinished.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"\n{name}: {told(report['machine'])}; {told(report['settings'])}")
     for table in (compared(report["rows"]), *report.get("tables", {}).values()):
         if table:

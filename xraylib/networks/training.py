@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from xraylib import progress
+from xraylib import files, progress
 from xraylib.networks.precision import Precision, choose
 
 HISTORY_COLUMNS: Final = ("epoch", "split", "loss", "auc", "accuracy", "seconds")
@@ -109,6 +109,29 @@ def fit(
         history = watch.history
     checkpoint.restore_best()
     return history
+
+
+def best_epoch(history: pd.DataFrame) -> int:
+    """The epoch whose weights a training ends with.
+
+    It has the highest AUC on validation, of equal ones the lowest loss there, of equal ones again
+    it is the first.
+
+    Example:
+        >>> columns = ["epoch", "split", "loss", "auc"]
+        >>> rows = [[1, "validation", 0.5, 0.8], [2, "validation", 0.4, 0.8]]
+        >>> best_epoch(pd.DataFrame(rows, columns=columns))
+        2
+
+    Args:
+        history: As `fit` returns it, of at least one epoch.
+
+    Returns:
+        Its number, from 1.
+    """
+    validation = history[history["split"] == "validation"]
+    ranked = validation.sort_values(["auc", "loss"], ascending=[False, True], kind="stable")
+    return int(ranked["epoch"].iloc[0])
 
 
 class _Watch(keras.callbacks.Callback):
@@ -246,13 +269,11 @@ class _Checkpoint:
 
     @staticmethod
     def _save(path: Path, variables: list[Any], **more: Any) -> None:
-        half_written = path.with_suffix(".writing")
+        values = [keras.ops.convert_to_numpy(variable) for variable in variables]
         try:
-            with half_written.open("wb") as file:
-                np.savez(file, *[keras.ops.convert_to_numpy(v) for v in variables], **more)
-            half_written.replace(path)
+            with files.whole(path) as unfinished, unfinished.open("wb") as file:
+                np.savez(file, *values, **more)
         except OSError as error:
-            half_written.unlink(missing_ok=True)
             raise OSError(
                 error.errno,
                 f"cannot write the checkpoint {path} ({error.strerror}): free some space; what was "
@@ -261,11 +282,7 @@ class _Checkpoint:
 
 
 def _epochs_since_best(history: pd.DataFrame) -> int:
-    validation = history[history["split"] == "validation"]
-    if validation.empty:
-        return 0
-    ranked = validation.sort_values(["auc", "loss"], ascending=[False, True], kind="stable")
-    return int(validation["epoch"].max() - ranked["epoch"].iloc[0])
+    return int(history["epoch"].max()) - best_epoch(history) if len(history) else 0
 
 
 def _labels(batches: keras.utils.PyDataset) -> np.ndarray:

@@ -17,6 +17,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from xraylib import files
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -228,9 +230,8 @@ def write(path: Path | str, words: str) -> Path:
     """
     path = Path(path)
     # A file name that is no UTF-8 must not cost the work of minutes.
-    half_written = path.with_name(f".{path.name}.writing")
-    half_written.write_text(words, encoding="utf-8", errors="backslashreplace")
-    half_written.replace(path)
+    with files.whole(path) as unfinished:
+        unfinished.write_text(words, encoding="utf-8", errors="backslashreplace")
     return path
 
 

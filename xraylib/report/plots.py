@@ -159,6 +159,9 @@ def history(table: pd.DataFrame) -> Figure:
     Returns:
         The figure.
     """
+    # Here, for Keras takes seconds to load, and the other pictures do not need it.
+    from xraylib.networks import training
+
     figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
     for ax, metric in zip(axes, ("loss", "auc"), strict=True):
         for split, style, colour in (("train", "-", "0.45"), ("validation", "--", "#0072B2")):
@@ -166,12 +169,8 @@ def history(table: pd.DataFrame) -> Figure:
             ax.plot(rows["epoch"], rows[metric], style, color=colour, marker=".", label=split)
         ax.set(xlabel="epoch", ylabel="AUC" if metric == "auc" else metric)
         ax.xaxis.get_major_locator().set_params(integer=True)
-    validation = table[table["split"] == "validation"].sort_values(
-        ["auc", "loss"], ascending=[False, True], kind="stable"
-    )
-    axes[1].plot(
-        *validation[["epoch", "auc"]].iloc[0], "o", mfc="none", ms=11, color="black", label="best"
-    )
+    best = table[(table["split"] == "validation") & (table["epoch"] == training.best_epoch(table))]
+    axes[1].plot(best["epoch"], best["auc"], "o", mfc="none", ms=11, color="black", label="best")
     axes[1].legend()
     return figure
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import filelock
 import pandas as pd
 
-from xraylib import errors, machine
+from xraylib import errors, files, machine
 from xraylib.evaluation.thresholds import Rule
 
 if TYPE_CHECKING:
@@ -135,9 +135,8 @@ class Run:
             if table is not None:
                 record[name] = _rows(table)
         if model is not None:
-            # Keras looks at the ending of the name, which therefore stays.
-            model.save(self.folder / ".writing.keras")
-            (self.folder / ".writing.keras").replace(self.folder / "model.keras")
+            with files.whole(self.folder / "model.keras") as unfinished:
+                model.save(unfinished)
         _write(self.folder / "predictions.csv", stored.to_csv(index=False))
         if history is not None:
             _write(self.folder / "history.csv", history.to_csv(index=False, float_format="%.6g"))
@@ -273,11 +272,12 @@ def _about_model(model: "keras.Model | None") -> dict[str, Any]:
 def _about_training(history: pd.DataFrame | None) -> dict[str, Any]:
     if history is None:
         return {"epochs": None, "best_epoch": None, "training_seconds": None}
-    validation = history[history["split"] == "validation"]
-    best = validation.sort_values(["auc", "loss"], ascending=[False, True], kind="stable")
+    # Here, for Keras takes seconds to load, and most who read records do not need it.
+    from xraylib.networks import training
+
     return {
         "epochs": int(history["epoch"].max()),
-        "best_epoch": int(best["epoch"].iloc[0]),
+        "best_epoch": training.best_epoch(history),
         "training_seconds": round(float(history["seconds"].sum()), 1),
     }
 
@@ -287,6 +287,5 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _write(path: Path, text: str) -> None:
-    half_written = path.with_name(f".{path.name}.writing")
-    half_written.write_text(text, encoding="utf-8")
-    half_written.replace(path)
+    with files.whole(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
