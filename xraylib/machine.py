@@ -6,76 +6,85 @@ import platform
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Final
+
+_CPUINFO: Final = Path("/proc/cpuinfo")  # on Linux only
 
 
 def versions() -> dict[str, str]:
     """Python, this library, and what its numbers depend on, each with its version."""
     import keras
 
-    names = ["xraylib", "keras", keras.backend.backend(), "numpy", "pandas", "scikit-learn"]
-    found = {"python": platform.python_version()}
-    for name in dict.fromkeys(names):
+    versions = {"python": platform.python_version()}
+    for name in ("xraylib", "keras", keras.backend.backend(), "numpy", "pandas", "scikit-learn"):
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            versions[name] = "not installed"
+    return versions
 
 
 def device() -> str:
-    """The GPUs, or the processor, that Keras computes on."""
-    if found := gpus():
-        return ", ".join(found)
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        names = [line.split(":", 1)[1] for line in text.splitlines() if "model name" in line]
-    except OSError:
-        names = []
-    # Linux on ARM tells no model's name and has no name for the processor either.
-    name = (names or [platform.processor() or platform.machine()])[0].strip()
+    """The GPUs that Keras computes on, such as `"gpu:0"`, or else the processor and its cores."""
+    if names := gpus():
+        return ", ".join(names)
+    models = [line.split(":", 1)[1] for line in _cpuinfo().splitlines() if "model name" in line]
+    # Linux on ARM lists no model and has no name for the processor either.
+    name = (models or [platform.processor() or platform.machine()])[0].strip()
     return f"{name}, {os.cpu_count()} cores"
 
 
 def gpus() -> list[str]:
-    """The names of the GPUs that Keras computes on, such as `gpu:0`; empty without one."""
+    """The names of the GPUs that Keras computes on, such as `"gpu:0"`; empty without one."""
     import keras
 
-    # Asked for GPUs only, JAX raises where there are none.
+    # When asked for GPUs only, JAX raises where there are none.
     return [name for name in keras.distribution.list_devices() if name.startswith("gpu")]
 
 
+def instructions() -> set[str]:
+    """The instruction sets of the processor as Linux names them, e.g. `"avx2"`; empty elsewhere."""
+    lines = [line.split(":", 1) for line in _cpuinfo().splitlines()]
+    return {
+        name
+        for line in lines
+        if line[0].strip() in ("flags", "Features")  # the latter on ARM
+        for name in line[-1].split()
+    }
+
+
 def native_bfloat16() -> tuple[bool, str]:
-    """Whether this machine computes in bfloat16; elsewhere it is slower, and not tried.
+    """Whether this machine has instructions for bfloat16; without them it is slower than float32.
 
     Returns:
-        Whether it does, and a reason to be told where it does not. Of several GPUs the least one
-        counts.
+        Whether it has, and the reason in a few words. Of several GPUs the oldest one counts.
     """
     if gpus():
-        capability = _gpu_capability()
+        capability = _compute_capability()
         return capability >= 8, f"the GPU has compute capability {capability}, bfloat16 needs 8.0"
-    native = bool(processor() & {"avx512_bf16", "amx_bf16"})
-    return native, "the processor is not known to compute in bfloat16"
+    if instructions() & {"avx512_bf16", "amx_bf16"}:
+        return True, "the processor has instructions for bfloat16"
+    return False, "the processor is not known to have instructions for bfloat16"
 
 
-def processor() -> set[str]:
-    """What Linux tells of the processor's instructions, among other words; empty elsewhere."""
+def _cpuinfo() -> str:
     try:
-        return set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+        return _CPUINFO.read_text(encoding="utf-8")
     except OSError:
-        return set()
+        return ""
 
 
-def _gpu_capability() -> float:
+def _compute_capability() -> float:
+    """The lowest of all GPUs; 0 where the driver does not report it."""
     if shutil.which("nvidia-smi") is None:
         return 0.0
-    asked = subprocess.run(
+    query = subprocess.run(
         ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"],
         capture_output=True,
         text=True,
         check=False,
     )
     try:
-        return min(float(line) for line in asked.stdout.split())
+        return min(float(line) for line in query.stdout.split())
     except ValueError:
         return 0.0

@@ -1,7 +1,5 @@
-import errno
 import re
 import warnings
-from types import SimpleNamespace
 
 import keras
 import pytest
@@ -30,7 +28,7 @@ def no_gpu(monkeypatch, flags):
     """A processor with these flags."""
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: [])
     native = bool({"avx512_bf16", "amx_bf16"} & set(flags.split()))
-    said = "the processor is not known to compute in bfloat16"
+    said = "the processor is not known to have instructions for bfloat16"
     monkeypatch.setattr(machine, "native_bfloat16", lambda: (native, said))
 
 
@@ -78,7 +76,7 @@ def test_an_unknown_precision():
 )
 def test_tensorflow_loaded_before_xraylib(monkeypatch, flags, asked, warns):
     no_gpu(monkeypatch, flags)
-    monkeypatch.setattr(machine, "processor", lambda: set(flags.split()))
+    monkeypatch.setattr(machine, "instructions", lambda: set(flags.split()))
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     if asked:
         monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", asked)
@@ -87,53 +85,6 @@ def test_tensorflow_loaded_before_xraylib(monkeypatch, flags, asked, warns):
         choose(precision="float32")
     said = ["import xraylib before keras" in str(warning.message) for warning in caught]
     assert any(said) == warns
-
-
-@pytest.mark.parametrize(
-    ("flags", "native"),
-    [
-        ("fpu avx2 avx512f", False),
-        ("fpu avx512_bf16", True),
-        ("amx_bf16 avx512_bf16", True),
-        ("no_avx512_bf16", False),
-    ],
-)
-def test_the_processor_says_whether_bfloat16_is_tried(monkeypatch, flags, native):
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda: [])
-    cpuinfo = f"processor\t: 0\nflags\t\t: {flags}\n"
-    monkeypatch.setattr(precision.Path, "read_text", lambda path, **how: cpuinfo)
-    assert machine.native_bfloat16()[0] is native
-
-
-def test_a_system_without_cpuinfo(monkeypatch):
-    def refuse(path, **how):
-        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
-
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda: [])
-    monkeypatch.setattr(precision.Path, "read_text", refuse)
-    expected = (False, "the processor is not known to compute in bfloat16")
-    assert machine.native_bfloat16() == expected
-
-
-@pytest.mark.parametrize(
-    ("answer", "native"),
-    [
-        ("8.0\n", True),
-        ("9.0\n10.0\n", True),
-        ("7.5\n", False),
-        ("8.9\n7.5\n", False),
-        ("[N/A]\n", False),
-        ("", False),
-        (None, False),
-    ],
-)
-def test_the_least_gpu_says_whether_bfloat16_is_tried(monkeypatch, answer, native):
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0"])
-    monkeypatch.setattr(machine.shutil, "which", lambda name: answer and name)
-    monkeypatch.setattr(
-        machine.subprocess, "run", lambda command, **how: SimpleNamespace(stdout=answer)
-    )
-    assert machine.native_bfloat16()[0] is native
 
 
 def test_little_work_is_not_tried(monkeypatch, own_cache):

@@ -144,7 +144,7 @@ def _warn_of_slow_kernels() -> None:
     """Where TensorFlow was loaded before xraylib could ask for Intel's kernels."""
     asked = keras.backend.backend() != "tensorflow" or "TF_ENABLE_ONEDNN_OPTS" in os.environ
     by_default = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile"}
-    words = machine.processor()
+    words = machine.instructions()
     if not asked and not machine.gpus() and "avx2" in words and not words & by_default:
         warnings.warn(
             "TensorFlow was loaded before xraylib, and trains small networks at half the speed "
