@@ -1,11 +1,10 @@
 import errno
 import json
-import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import filelock
@@ -194,49 +193,35 @@ def test_another_process_was_faster_on_a_disk_without_locks(folder, monkeypatch)
     assert names(folder) == ["a"]
 
 
-def test_the_second_thread_waits_and_finds_it_made():
-    started = threading.Event()
-    made = []
+def test_who_comes_second_waits_and_finds_it_made(folder, monkeypatch):
+    first = filelock.FileLock(folder / "pixels" / "a.lock")
+    (folder / "pixels").mkdir(parents=True)
+    first.acquire()
 
-    def make_slowly(place):
-        started.set()
-        time.sleep(0.3)
-        made.append(place)
-        make(place)
+    def finish(message, **_):
+        assert message.startswith("waiting for another process that makes")
+        (folder / "pixels" / "a").mkdir()
+        make(folder / "pixels" / "a", 8)
+        first.release()
 
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(keep, make=make_slowly)
-        started.wait(10)
-        with pytest.warns(UserWarning, match="waiting for another process that makes"):
-            assert keep(make=make_slowly).tolist() == [7] * 1000
-        assert first.result().tolist() == [7] * 1000
-    assert len(made) == 1
+    monkeypatch.setattr(cache.warnings, "warn", finish)
+    assert keep(make=refuse).tolist() == [8] * 1000
 
 
-def _keep_in_a_process(barrier, queue):
-    barrier.wait(60)
-    queue.put((int(keep(make=_make_and_tell(queue))[0]), os.getpid()))
-
-
-def _make_and_tell(queue):
-    def make_and_tell(place):
-        queue.put(("made", os.getpid()))
-        time.sleep(0.2)
-        make(place)
-
-    return make_and_tell
-
-
+@pytest.mark.slow
 def test_of_several_processes_one_makes_it():
-    fork = multiprocessing.get_context("fork")
-    barrier, queue = fork.Barrier(3), fork.Queue()
-    processes = [fork.Process(target=_keep_in_a_process, args=(barrier, queue)) for _ in range(3)]
-    for process in processes:
-        process.start()
-    told = [queue.get(timeout=60)[0] for _ in range(4)]
-    for process in processes:
-        process.join(60)
-    assert sorted(map(str, told)) == ["7", "7", "7", "made"]
+    code = (
+        "import numpy as np; from xraylib import cache; "
+        "make = lambda place: (print('made'), np.save(place / 'a.npy', np.arange(3))); "
+        "read = lambda place: cache.array(place / 'a.npy'); "
+        "print(cache.kept('pixels', 'a', what='', size=9, make=make, read=read).tolist())"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    lines = [line for each in processes for line in each.communicate()[0].splitlines()]
+    assert sorted(lines) == ["[0, 1, 2]"] * 3 + ["made"]
 
 
 # ------------------------------------------------------------------ array
@@ -281,7 +266,7 @@ def test_the_last_used_first(folder):
     assert set(table["what"]) == {"a thousand sevens"} and set(table["state"]) == {""}
     about = (folder / "pixels/a/about.json").stat().st_size
     assert table["bytes"].tolist() == [1128 + about] * 3
-    assert [time.timestamp() for time in table["used"]] == [300, 200, 100]
+    assert [used.timestamp() for used in table["used"]] == [300, 200, 100]
     keep("a", make=refuse)
     assert cache.entries()["name"][0] == "pixels/a"
 
@@ -384,18 +369,12 @@ def test_fewer_than_no_bytes():
 # ------------------------------------------------------------------ data_set_locked
 
 
-def test_a_data_set_is_locked_for_one_at_a_time():
-    inside = []
-
-    def visit(number):
-        with cache.data_set_locked("kaggle"):
-            inside.append(number)
-            time.sleep(0.05)  # so that the others would come in
-            assert inside[-1] == number
-
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(visit, range(3)))
-    assert sorted(inside) == [0, 1, 2]
+def test_a_data_set_is_locked_for_one_at_a_time(folder):
+    other = filelock.FileLock(folder / "kaggle.lock")
+    with cache.data_set_locked("kaggle"), pytest.raises(filelock.Timeout):
+        other.acquire(timeout=0)
+    with other.acquire(timeout=0):
+        pass
 
 
 def test_no_lock(monkeypatch):

@@ -90,6 +90,7 @@ def test_ci_runs_what_make_test_runs():
     assert script.read_text(encoding="utf-8").splitlines()[-1] == "make test"
 
 
+@pytest.mark.slow
 def test_import_stays_light():
     heavy = {"tensorflow", "keras", "jax", "pandas", "matplotlib", "seaborn", "sklearn", "scipy"}
     code = "import sys, xraylib; print(*sys.modules)"
@@ -101,6 +102,7 @@ def test_import_stays_light():
     assert loaded & heavy == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["", "import sys; sys.modules['tensorflow'] = None; "])
 def test_kernels_are_asked_for_while_tensorflow_can_hear(before):
     code = f"{before}import os, xraylib; print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'))"

@@ -1,7 +1,7 @@
 import shutil
 import subprocess
 import sys
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -236,13 +236,18 @@ def test_synthetic_is_made_once(cache, monkeypatch):
 
     def make_tree(folder):
         made.append(folder)
-        time.sleep(0.2)  # so that the others do meet it at work
         plant_clutter(plant(folder / "chest_xray"))
         plant(folder / "masks")
 
     monkeypatch.setattr(dataset, "make_tree", make_tree)
+    start = threading.Barrier(4)
+
+    def locate_together(source):
+        start.wait()
+        return locate(source)
+
     with ThreadPoolExecutor(4) as pool:
-        located = set(pool.map(locate, ["synthetic"] * 4))
+        located = set(pool.map(locate_together, ["synthetic"] * 4))
     folder = cache / f"synthetic-{dataset.MODEL_VERSION}"
     assert located == {folder / "chest_xray"}
     assert made == [folder]
@@ -271,6 +276,7 @@ def test_synthetic_with_images_removed(monkeypatch):
         locate("synthetic")
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_real_synthetic_tree(cache):
     code = (
         "from xraylib.data import sources; from xraylib.synthetic import dataset; "
@@ -308,6 +314,7 @@ def test_without_a_lock(monkeypatch, name):
         locate(name)
 
 
+@pytest.mark.slow
 def test_importing_sources_imports_nothing_heavy():
     code = (
         "import sys, xraylib.data.sources, xraylib.data.reading; "
