@@ -48,7 +48,7 @@ def figures() -> None:
     parted = _parted(selection.comparable(RESULTS).steps)
     for name, steps in zip(("progression", "again"), parted, strict=True):
         reached = comparison.together(steps)
-        figure = plots.progression(reached[reached["metric"] == "AUC"], metric="AUC")
+        figure = plots.steps(reached[reached["metric"] == "AUC"], metric="AUC")
         figure.savefig(ASSETS / f"{name}.png", dpi=110)
 
     shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv")

@@ -235,7 +235,7 @@ def _steps(reached: pd.DataFrame) -> list[Block]:
         f"{sentences.interval(*auc['test'].loc[name, ['value', 'low', 'high']])}"
         for name in auc["test"].index
     )
-    figure = plots.progression(reached[reached["metric"] == "AUC"])
+    figure = plots.steps(reached[reached["metric"] == "AUC"])
     figure.set_figwidth(5)  # to be seen whole on a phone
     return [
         html.table(
