@@ -28,6 +28,7 @@ from side_by_side import rounded
 
 from xraylib import progress
 from xraylib.data import index, loading
+from xraylib.data.preparation import Preparation
 from xraylib.networks import models
 from xraylib.synthetic import dataset
 
@@ -131,7 +132,7 @@ def measure(
         opened: list[loading.Images] = []
 
         def decode(opened: list[loading.Images] = opened) -> None:
-            opened.append(loading.decode(table, image_size=image_size))
+            opened.append(loading.decode(table, Preparation(image_size)))
 
         times[FIRST].append(side_by_side.seconds(decode))
         batches = opened[0].batches("train", batch_size=BATCH_SIZE, shuffle=True)

@@ -29,7 +29,8 @@ from PIL import Image
 from side_by_side import rounded
 
 from xraylib import progress
-from xraylib.data import index, loading, reading, resizing
+from xraylib.data import index, loading, resizing
+from xraylib.data.preparation import Preparation
 
 IMAGE_SIZE = 400
 BATCH_SIZE = 32
@@ -46,7 +47,6 @@ PROFILE = "where a first pass goes"
 KERAS_DECODER = "tf.io.decode_jpeg, Keras' decoder"
 ALL = "all of decode but writing"
 WHOLE = "libjpeg, whole"
-ENTROPY = "libjpeg, reduced to 1/8: entropy decoding, and little else"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         first = _first_pass(tree, table, place, repeats)
         later, notes = _later_epoch(tree, table, place, repeats)
         profile = _profile(list(table["path"]))
-        notes = [*_explained(first, profile), *notes]
+        notes = [*_explained(first[0], profile), *notes]
         tables = {PROFILE: profile}
         if side_by_side.tells_memory():
             tables[f"memory of {MANY:,} images"] = [_memory(place)]
@@ -97,33 +97,25 @@ def _go_through(batches: Any) -> None:
 def _first_pass(tree: Path, table: pd.DataFrame, place: Path, repeats: int) -> list[dict[str, Any]]:
     numbers = itertools.count()
 
-    def decode(resize: resizing.Resize) -> None:
+    def decode() -> None:
         os.environ["XRAYLIB_CACHE"] = f"{place}/cache-{next(numbers)}"
-        loading.decode(table, image_size=IMAGE_SIZE, resize=resize)
+        loading.decode(table, Preparation(IMAGE_SIZE))
 
-    theirs, ours = "image_dataset_from_directory", ("bilinear", "area")
+    theirs, ours = "image_dataset_from_directory", "xraylib"
     times = side_by_side.in_turns(
-        {
-            theirs: lambda: _go_through(_keras_dataset(tree)),
-            "bilinear": lambda: decode("bilinear"),
-            "area": lambda: decode("area"),
-        },
+        {theirs: lambda: _go_through(_keras_dataset(tree)), ours: decode},
         repeats=repeats,
         description="first pass",
     )
-    found = []
-    for resize in ours:
-        work = f'first pass, resize="{resize}"'
-        found += side_by_side.rows(
-            times, work=work, ours=resize, against=[theirs], images=len(table), target=FIRST_PASS
-        )
-    return found
+    return side_by_side.rows(
+        times, work="first pass", ours=ours, against=[theirs], images=len(table), target=FIRST_PASS
+    )
 
 
 def _later_epoch(
     tree: Path, table: pd.DataFrame, place: Path, repeats: int
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    images = loading.decode(table, image_size=IMAGE_SIZE)
+    images = loading.decode(table, Preparation(IMAGE_SIZE))
     batches = images.batches("train", batch_size=BATCH_SIZE, shuffle=True)
     cached = _keras_dataset(tree).cache(str(place / "by-keras"))
     _go_through(cached)  # writes the file
@@ -171,10 +163,10 @@ def _profile(paths: list[Path]) -> list[dict[str, Any]]:
 
     contents = [path.read_bytes() for path in paths]
 
-    def luma(content: bytes, size: tuple[int, int] | None = None) -> Image.Image:
+    def luma(content: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(content))
         image.decodermaxblock = len(content)
-        image.draft("L", size)
+        image.draft("L", None)
         image.load()
         return image
 
@@ -191,10 +183,9 @@ def _profile(paths: list[Path]) -> list[dict[str, Any]]:
         "reading the file": lambda: [path.read_bytes() for path in paths],
         "sha256 of the file": lambda: [hashlib.sha256(content) for content in contents],
         WHOLE: lambda: [luma(content) for content in contents],
-        ENTROPY: lambda: [luma(content, (1, 1)) for content in contents],
         "Pillow's picture to an array": lambda: [np.array(picture) for picture in pictures],
         "square, bilinear": lambda: squares("bilinear"),
-        "square, area, of the whole": lambda: squares("area"),
+        "square, area": lambda: squares("area"),
     }
     found = []
     for name, step in progress.bar(steps.items(), total=len(steps), description="profile"):
@@ -211,26 +202,18 @@ def _profile(paths: list[Path]) -> list[dict[str, Any]]:
 
 def _square(path: Path) -> np.ndarray:
     hashlib.sha256(path.read_bytes()).hexdigest()
-    return resizing.square(
-        reading.grey(path), image_size=IMAGE_SIZE, resize="bilinear", fit="stretch"
-    )
+    return Preparation(IMAGE_SIZE).read(path)
 
 
-def _explained(first: list[dict[str, Any]], profile: list[dict[str, Any]]) -> list[str]:
+def _explained(first: dict[str, Any], profile: list[dict[str, Any]]) -> list[str]:
     """What the profile leaves to be gained."""
     taken = {row["step"]: row["CPU ms/image"] for row in profile}
-    reached = {row["work"]: row["times faster"] for row in first}
-    bilinear = next(work for work in reached if "bilinear" in work)
-    most = reached[bilinear] * taken[ALL] / taken[WHOLE]
+    most = first["times faster"] * taken[ALL] / taken[WHOLE]
     return [
-        f"A first pass, bilinear: libjpeg alone takes {taken[WHOLE]} of {taken[ALL]} ms of the "
+        f"A first pass: libjpeg alone takes {taken[WHOLE]} of {taken[ALL]} ms of the "
         f"processor an image; Keras' decoder takes {taken[KERAS_DECODER]} ms. Were all but libjpeg "
         f"free, it would be {rounded(most)} times as fast as Keras' instead of "
-        f"{reached[bilinear]}. Bilinear needs the whole picture, as Keras decodes it.",
-        f"A first pass, area: of a picture of {2 * loading._MARGIN * IMAGE_SIZE:,} px or more both "
-        f"ways it decodes a half or a quarter, and saves part of the "
-        f"{rounded(taken[WHOLE] - taken[ENTROPY])} ms that libjpeg takes beyond reading the file's "
-        f"code; that takes {taken[ENTROPY]} ms in any case.",
+        f"{first['times faster']}. Bilinear needs the whole picture, as Keras decodes it.",
     ]
 
 
@@ -263,7 +246,7 @@ def measure_memory(folder: Path, many: int) -> dict[str, Any]:
     )
     listed = side_by_side.resident("VmRSS")
     started = time.perf_counter()
-    images = loading.decode(table, image_size=128)
+    images = loading.decode(table, Preparation(128))
     decoded = time.perf_counter()
     peak_of_decode = side_by_side.resident("VmHWM")
     side_by_side.epoch(images.batches("train", batch_size=BATCH_SIZE, shuffle=True))

@@ -1,7 +1,7 @@
 """Scoring a folder of original files, file to score, against Keras' `predict`.
 
 What a user does once: read the files, decode, resize to 224 px, run the network, tell the scores.
-`loading.decode` with nothing in its cache and then `Images.predictions`, against `predict` over
+`loading.decode` with nothing in its cache and then `scoring.predictions`, against `predict` over
 `image_dataset_from_directory`, in float32, each with a freshly built network of the same kind and
 random weights. The target is meant against Keras as it comes; Keras with the kernels that xraylib
 asks for stands beside it. Writes `results/scoring.json`.
@@ -25,8 +25,9 @@ import numpy as np
 import pandas as pd
 
 from xraylib.data import index, loading
+from xraylib.data.preparation import Preparation
 from xraylib.data.tree import CLASSES
-from xraylib.networks import models
+from xraylib.networks import models, scoring
 
 IMAGE_SIZE = 224
 BATCH_SIZE = 16
@@ -109,9 +110,10 @@ def _compared(
     def ours() -> None:
         os.environ["XRAYLIB_CACHE"] = f"{folder}-cache-{next(runs)}"
         started = time.perf_counter()
-        images = loading.decode(table, image_size=IMAGE_SIZE, resize="area")
+        images = loading.decode(table, Preparation(IMAGE_SIZE))
         decoding.append(time.perf_counter() - started)
-        _check(images.predictions(_FRESH[0], batch_size=BATCH_SIZE)["score"], len(table))
+        predictions = scoring.predictions(_FRESH[0], images, batch_size=BATCH_SIZE)
+        _check(predictions["score"], len(table))
 
     def files_only() -> None:
         for _ in _dataset(folder):

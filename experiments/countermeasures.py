@@ -26,9 +26,10 @@ import pandas as pd
 from xraylib import cache
 from xraylib.audit import measurements
 from xraylib.data import augmentation, index, loading, sources, splits
+from xraylib.data.preparation import Preparation
 from xraylib.evaluation import metrics, weighting
 from xraylib.explain import swaps
-from xraylib.networks import models, training
+from xraylib.networks import models, scoring, training
 from xraylib.synthetic import dataset
 
 # isort: split
@@ -37,7 +38,7 @@ import keras
 
 RESULTS = Path(__file__).resolve().parents[1] / "assets" / "results" / "shortcuts"
 
-# What is given to the loader (first) and to the training batches (second).
+# How the images are prepared (first) and what the training batches change at random (second).
 COUNTERMEASURES: dict[str, tuple[dict[str, Any], augmentation.Augmentation | None]] = {
     "none": ({}, None),
     "crop": ({"fit": "crop"}, None),
@@ -78,7 +79,8 @@ def study(
     """
     keras.utils.clear_session()
     how, augment = COUNTERMEASURES[countermeasure]
-    decoded = loading.decode(table, image_size=image_size, **how)
+    preparation = Preparation(image_size, **how)
+    decoded = loading.decode(table, preparation)
     model = models.basic_cnn(image_size, seed=seed)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         history = training.fit(
@@ -91,7 +93,7 @@ def study(
             learning_rate=1e-3,
             folder=folder,
         )
-    predictions = decoded.predictions(model, batch_size=batch_size)
+    predictions = scoring.predictions(model, decoded, batch_size=batch_size)
     validation = predictions[predictions["split"] == "validation"]
     shared = about | {"countermeasure": countermeasure, "seed": seed, "px": image_size}
     shared |= {"epochs": int(history["epoch"].max())}
@@ -122,7 +124,7 @@ def study(
     if (predictions["split"] == "test").any():
         add("test", predictions[predictions["split"] == "test"])
     looks = looks_of(table[table["split"] == "train"], aspects, seed=seed)
-    scored = swaps.rescore(model, validation, looks, images=80, seed=seed, **how)
+    scored = swaps.rescore(model, validation, preparation, looks, images=80, seed=seed)
     for row in swaps.shares(scored, seed=seed).to_dict("records"):
         part = {name: row[name] for name in ("value", "low", "high")}
         rows.append(shared | {"on": "validation", "metric": f"rests on {row['cue']}", **part})

@@ -25,7 +25,8 @@ def ask(runs: Path, data: Path, *, aspects: pd.Series | None, images: int) -> No
     found = 0
     for record in records.read(runs):
         model = records.network(record)
-        if model is None:
+        preparation = records.preparation(record)
+        if model is None or preparation is None:
             continue
         found += 1
         name, seed = selection.name(record), record["seed"]
@@ -37,8 +38,8 @@ def ask(runs: Path, data: Path, *, aspects: pd.Series | None, images: int) -> No
         if {Path(path).name for path in scored_then} != {path.name for path in validation["path"]}:
             raise SystemExit(f"{data} does not give the validation images of {record['folder']}")
         looks = looks_of(train, aspects, seed=seed)
-        changed = perturbations.rescore(model, validation, images=images, seed=seed)
-        given = swaps.rescore(model, validation, looks, images=images, seed=seed)
+        changed = perturbations.rescore(model, validation, preparation, images=images, seed=seed)
+        given = swaps.rescore(model, validation, preparation, looks, images=images, seed=seed)
         share = swaps.shares(given, seed=seed)
         # The shares last, for they tell what is done.
         _add(effects, name, changed, perturbations.effects(changed, seed=seed))

@@ -29,8 +29,9 @@ import pandas as pd
 from countermeasures import RESULTS, run
 
 from xraylib.data import index, loading, sources, splits
+from xraylib.data.preparation import Preparation
 from xraylib.evaluation import metrics
-from xraylib.networks import models, training
+from xraylib.networks import models, scoring, training
 
 # isort: split
 # After xraylib, which tells TensorFlow what kernels to take when it is loaded.
@@ -105,7 +106,7 @@ def judged(
             learning_rate=1e-3,
             folder=folder,
         )
-    scored = part.predictions(model, batch_size=batch_size)
+    scored = scoring.predictions(model, part, batch_size=batch_size)
     scored = scored[scored["split"] == "test"]
     trained = cut.loc[cut["split"] == "train", "patient"]
     return scored.assign(**{"trained on": scored["patient"].isin(trained)})
@@ -113,7 +114,7 @@ def judged(
 
 def main(data: Path, seeds: list[int]) -> None:
     """All protocols on the images of one tree, at 64 px."""
-    images = loading.decode(index.from_tree(sources.locate(data)), image_size=64)
+    images = loading.decode(index.from_tree(sources.locate(data)), Preparation(64))
     jobs = []
     for seed in seeds:
         for protocol in PROTOCOLS:

@@ -7,12 +7,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
+from support.networks import mean_network
 
+from xraylib.data.preparation import Preparation
+from xraylib.data.tree import CLASSES
+from xraylib.evaluation import thresholds
 from xraylib.report import publish
 from xraylib.runs import execution, parameters, records
 from xraylib.synthetic import dataset
@@ -144,6 +150,31 @@ def test_the_comparison_scores_a_folder_from_outside(executed, made, tmp_path):
     (cell,) = [cell for cell in code(tmp_path / "05_comparison.ipynb") if "OUTSIDE)" in cell.source]
     (shown,) = [output for output in cell.outputs if "text/html" in output.get("data", {})]
     assert all(f"{path.stem}, 32 px" in shown["data"]["text/html"] for path in STEPS)
+
+
+def test_an_outside_image_is_prepared_as_those_of_training_were(tmp_path):
+    rows = []
+    for split, label in itertools.product(("validation", "test"), (0, 1)):
+        path = tmp_path / "data" / split / CLASSES[label] / f"{label}.png"
+        path.parent.mkdir(parents=True)
+        Image.new("L", (40, 20), 255).save(path)
+        rows.append({"path": path, "patient": f"{split} {label}", "split": split, "label": label})
+    predictions = pd.DataFrame(rows).assign(score=0.5)
+    records.Run(tmp_path / "runs", step="01", parameters={"SEED": 0}, fingerprint="0").finish(
+        model=mean_network(),
+        history=None,
+        preparation=Preparation(8, fit="pad"),
+        predictions=predictions,
+        metrics=thresholds.summary(predictions, resamples=0),
+    )
+    (cell,) = [cell for cell in code(NOTEBOOKS[-1]) if "OUTSIDE)" in cell.source]
+    imports = next(cell for cell in code(NOTEBOOKS[-1]) if "import" in cell.source).source
+    names = {"OUTSIDE": str(tmp_path / "data" / "test"), "BATCH_SIZE": 2, "SEED": 0}
+    names["kept"] = SimpleNamespace(records={"mean": records.read(tmp_path / "runs")})
+    exec(f"{imports}\n{cell.source}", names)
+    # Half of the padded square is white: a logit of .5, and 1 / (1 + exp(-.5)).
+    (scored,) = names["elsewhere"]["mean"]
+    assert scored["score"].tolist() == pytest.approx([0.622459] * 2, abs=1e-6)
 
 
 def test_the_series_ends_with_a_page(executed):

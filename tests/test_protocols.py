@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from xraylib.data import index, loading
+from xraylib.data.preparation import Preparation
 from xraylib.evaluation import metrics
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +28,7 @@ def protocols():
 
 @pytest.fixture
 def images(tree):
-    return loading.decode(index.from_tree(tree), image_size=32)
+    return loading.decode(index.from_tree(tree), Preparation(32))
 
 
 # ------------------------------------------------------------------ cuts

@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -12,16 +13,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from xraylib.data import index, loading, reading, resizing, splits
+from xraylib.data import index, loading, reading, splits
 from xraylib.data.augmentation import ALL, Augmentation
-from xraylib.data.loading import Batches, decode, square
-from xraylib.errors import UnreadableImage
+from xraylib.data.loading import Batches, decode
+from xraylib.data.preparation import Preparation
 
-KERAS_FITS = {
-    "stretch": {},
-    "crop": {"crop_to_aspect_ratio": True},
-    "pad": {"pad_to_aspect_ratio": True},
-}
+SMALL = Preparation(24)
 
 
 @pytest.fixture(autouse=True)
@@ -41,13 +38,13 @@ def table(tree):
 def read(monkeypatch):
     """The names of the files that are decoded."""
     names = []
-    decoded = reading._decoded
+    grey = reading.grey
 
-    def watched(path, **options):
+    def watched(path):
         names.append(path.name)
-        return decoded(path, **options)
+        return grey(path)
 
-    monkeypatch.setattr(reading, "_decoded", watched)
+    monkeypatch.setattr(reading, "grey", watched)
     return names
 
 
@@ -60,312 +57,119 @@ def spoil(path):
     path.write_bytes(b"")
 
 
-def by_keras(folder, paths, *, image_size, fit, interpolation="bilinear"):
-    """What Keras' own loader makes of one split: float32 (images, size, size, 1)."""
-    dataset = keras.utils.image_dataset_from_directory(
-        folder,
-        labels="inferred",
-        color_mode="grayscale",
-        image_size=(image_size, image_size),
-        interpolation=interpolation,
-        shuffle=False,
-        verbose=False,
-        **KERAS_FITS[fit],
-    )
-    pixels = np.concatenate([batch.numpy() for batch, _ in dataset])
-    rows = {path: row for row, path in enumerate(dataset.file_paths)}
-    return pixels[[rows[str(path)] for path in paths]]
-
-
-# ------------------------------------------------------------------ resizing
-
-
-@pytest.mark.parametrize("fit", KERAS_FITS)
-@pytest.mark.parametrize("image_size", [16, 37, 96])
-@pytest.mark.parametrize("resize", ["bilinear", "area"])
-def test_the_pixels_are_what_keras_takes(tmp_path, resize, fit, image_size):
-    rng = np.random.default_rng(1)
-    shapes = [(37, 41), (41, 37), (30, 53), (90, 20), (96, 96), (128, 200), (5, 50), (97, 8)]
-    for number, shape in enumerate(shapes):
-        folder = tmp_path / "train" / ("NORMAL", "PNEUMONIA")[number % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, shape, np.uint8)).save(folder / f"{number}.png")
-    images = decode(index.from_tree(tmp_path), image_size=image_size, fit=fit, resize=resize)
-    expected = by_keras(
-        tmp_path / "train",
-        images.table["path"],
-        image_size=image_size,
-        fit=fit,
-        interpolation=resize,
-    )
-    # Whole numbers where Keras has fractions, and nothing more.
-    assert np.abs(images.pixels - expected).max() < 0.51
-
-
-@pytest.mark.parametrize("fit", KERAS_FITS)
-def test_bilinear_is_what_keras_takes_of_radiographs(real_data, fit):
-    folder = real_data / "chest_xray_originals"
-    table = index.from_tree(folder)
-    # Of train, one in four, and all of test.
-    for split, step in (("train", 4), ("test", 1)):
-        images = decode(table[table["split"] == split][::step], image_size=224, fit=fit)
-        expected = by_keras(folder / split, images.table["path"], image_size=224, fit=fit)
-        # A quarter is from rounding; the rest from the two JPEG decoders.
-        assert np.abs(images.pixels - expected).mean(axis=(1, 2, 3)).max() < 0.75
-
-
-def test_area_averages_what_falls_into_a_pixel():
-    pixels = np.array([[0, 10, 20, 30], [2, 8, 20, 34], [0, 0, 255, 255], [0, 4, 255, 255]])
-    averages = square(pixels.astype(np.uint8), image_size=2, resize="area", fit="stretch")
-    assert averages.tolist() == [[5, 26], [1, 255]]
-
-
-def test_area_does_not_alias():
-    board = np.indices((9, 9)).sum(axis=0) % 2 * np.uint8(255)
-    # 4 or 5 of 9 pixels are white; without antialiasing, the middle one alone counts.
-    area = square(board.astype(np.uint8), image_size=3, resize="area", fit="stretch")
-    assert area.tolist() == [[113, 142, 113], [142, 113, 142], [113, 142, 113]]
-    bilinear = square(board.astype(np.uint8), image_size=3, resize="bilinear", fit="stretch")
-    assert bilinear.tolist() == [[0, 255, 0], [255, 0, 255], [0, 255, 0]]
-
-
-def test_area_shares_out_a_pixel_on_the_edge_of_two():
-    # (2 x 30 + 60) / 3 and (60 + 2 x 120) / 3.
-    pixels = np.array([[30, 60, 120]] * 2, np.uint8)
-    for given in (pixels, pixels.T):
-        averages = square(given, image_size=2, resize="area", fit="stretch")
-        assert sorted(averages.ravel()) == [40, 40, 100, 100]
-
-
-@pytest.mark.parametrize("fit", KERAS_FITS)
-def test_area_in_portions_is_the_same(monkeypatch, fit):
-    pixels = np.random.default_rng(0).integers(0, 256, (97, 61), np.uint8)
-    whole = square(pixels, image_size=23, resize="area", fit=fit)
-    monkeypatch.setattr(resizing, "_AT_ONCE", 500)
-    np.testing.assert_array_equal(square(pixels, image_size=23, resize="area", fit=fit), whole)
-
-
-@pytest.mark.parametrize("fit", KERAS_FITS)
-@pytest.mark.parametrize("factor", [2, 4])
-def test_area_of_a_reduced_picture_is_that_of_the_whole(fit, factor):
-    # Each pixel of the reduced picture as a block of the whole one, whose last row and column of
-    # blocks is cut.
-    reduced = np.random.default_rng(0).integers(0, 256, (24, 17), np.uint8)
-    whole = np.repeat(np.repeat(reduced, factor, 0), factor, 1)[: 1 - factor, : 1 - factor]
-    expected = square(whole, image_size=8, resize="area", fit=fit)
-    given = square(reduced, image_size=8, resize="area", fit=fit, shape=whole.shape)
-    np.testing.assert_array_equal(given, expected)
-
-
-@pytest.mark.parametrize("resize", ["bilinear", "area"])
-@pytest.mark.parametrize("fit", ["stretch", "crop"])
-@pytest.mark.parametrize("image_size", [7, 64])
-def test_a_constant_image_stays_constant(resize, fit, image_size):
-    pixels = np.full((31, 45), 77, np.uint8)
-    result = square(pixels, image_size=image_size, resize=resize, fit=fit)
-    assert result.dtype == np.uint8
-    assert result.shape == (image_size, image_size)
-    assert np.unique(result).tolist() == [77]
-
-
-@pytest.mark.parametrize("resize", ["bilinear", "area"])
-def test_crop_cuts_the_longer_side_about_the_middle(resize):
-    pixels = np.array([[9, 1, 2, 9], [9, 3, 4, 9]], np.uint8)
-    for turned in (pixels, pixels.T):
-        middle = square(turned, image_size=2, resize=resize, fit="crop")
-        assert sorted(middle.ravel()) == [1, 2, 3, 4]
-
-
-@pytest.mark.parametrize("resize", ["bilinear", "area"])
-def test_pad_adds_black_to_the_shorter_side(resize):
-    pixels = np.full((4, 8), 9, np.uint8)
-    expected = [[0] * 4, [9] * 4, [9] * 4, [0] * 4]
-    assert square(pixels, image_size=4, resize=resize, fit="pad").tolist() == expected
-    turned = square(pixels.T, image_size=4, resize=resize, fit="pad")
-    assert turned.T.tolist() == expected
-
-
 # ------------------------------------------------------------------ decode
 
 
 def test_decoded_row_for_row(table):
-    images = decode(table, image_size=24, resize="area")
+    preparation = Preparation(24, resize="area")
+    images = decode(table, preparation)
     pd.testing.assert_frame_equal(images.table, table)
     assert images.pixels.shape == (35, 24, 24, 1)
     assert images.pixels.dtype == np.uint8
     assert not images.pixels.flags.writeable
     assert images.unreadable == {}
     for row in (0, 17, 34):
-        expected = square(
-            reading.grey(table["path"][row]), image_size=24, resize="area", fit="stretch"
-        )
+        expected = preparation.read(table["path"][row])
         np.testing.assert_array_equal(images.pixels[row, ..., 0], expected)
-
-
-@pytest.fixture
-def large(tmp_path):
-    """One radiograph-like JPEG a class, of 259 x 203 px: smooth, with some grain."""
-    rows, columns = np.mgrid[:259, :203]
-    for label, name in enumerate(("NORMAL", "PNEUMONIA")):
-        folder = tmp_path / "large" / "train" / name
-        folder.mkdir(parents=True)
-        smooth = 120 + 60 * np.sin(rows / 40) + 60 * np.cos(columns / 30 + label)
-        grain = np.random.default_rng(label).normal(0, 4, smooth.shape)
-        Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8)).save(
-            folder / "a.jpeg", quality=90
-        )
-    return index.from_tree(tmp_path / "large")
-
-
-@pytest.mark.parametrize("fit", KERAS_FITS)
-def test_area_of_large_files_is_nearly_that_of_the_whole_ones(large, fit):
-    images = decode(large, image_size=24, resize="area", fit=fit)
-    for row, path in enumerate(large["path"]):
-        pixels, shape = reading.reduced(path, least=48)
-        assert pixels.shape == (65, 51) and shape == (259, 203)  # 259 / 4 and 203 / 4, rounded up
-        whole = square(reading.grey(path), image_size=24, resize="area", fit=fit)
-        differences = np.abs(images.pixels[row, ..., 0].astype(int) - whole)
-        assert differences.mean() < 0.4 and differences.max() <= 2
-
-
-@pytest.mark.parametrize("image_size", [64, 224, 400])
-def test_area_of_radiographs_is_nearly_that_of_the_whole_ones(real_data, image_size):
-    for path in sorted((real_data / "chest_xray_originals").rglob("*.jpeg"))[::9]:
-        pixels, shape = reading.reduced(path, least=2 * image_size)
-        how = {"image_size": image_size, "resize": "area", "fit": "stretch"}
-        whole = square(reading.grey(path), **how)
-        assert np.abs(square(pixels, shape=shape, **how).astype(int) - whole).mean() < 0.45
-
-
-@pytest.mark.parametrize(
-    "options", [{"resize": "bilinear"}, {"resize": "area", "quality": 90}], ids=str
-)
-def test_nothing_is_reduced_for_bilinear_or_a_quality(large, monkeypatch, options):
-    monkeypatch.setattr(reading, "reduced", None)
-    assert len(decode(large, image_size=24, **options).pixels) == 2
+    assert images.preparation == preparation
 
 
 def test_a_part_of_a_table_in_any_order(table):
-    whole = decode(table, image_size=24)
-    part = decode(table.loc[[30, 2, 11]], image_size=24)
+    whole = decode(table, SMALL)
+    part = decode(table.loc[[30, 2, 11]], SMALL)
     assert part.table["path"].tolist() == table["path"][[30, 2, 11]].tolist()
     assert part.table.index.tolist() == [0, 1, 2]
     np.testing.assert_array_equal(part.pixels, whole.pixels[[30, 2, 11]])
 
 
-def test_bad_arguments(table):
-    with pytest.raises(ValueError, match=r"image_size must be 1 or more pixels\. Received: 0"):
-        decode(table, image_size=0)
-    with pytest.raises(
-        ValueError, match=r"resize must be one of bilinear, area\. Received: 'cubic'"
-    ):
-        decode(table, image_size=8, resize="cubic")
-    with pytest.raises(
-        ValueError, match=r"fit must be one of stretch, crop, pad\. Received: 'squeeze'"
-    ):
-        decode(table, image_size=8, fit="squeeze")
-    for quality in (0, 101, 7.5):
-        with pytest.raises(ValueError, match=f"whole number 1 to 100. Received: {quality}"):
-            decode(table, image_size=8, quality=quality)
+def test_a_table_of_no_images(table):
     with pytest.raises(ValueError, match="the table has no images: give one as"):
-        decode(table[:0], image_size=8)
-
-
-def test_quality_saves_every_image_again_before_it_is_resized(tmp_path, table):
-    saved = tmp_path / "saved"
-    saved.mkdir()
-    for row, path in enumerate(table["path"]):
-        with Image.open(path) as image:
-            image.save(saved / f"{row}.jpeg", quality=20)
-    by_hand = decode(table.assign(path=[saved / f"{n}.jpeg" for n in range(35)]), image_size=24)
-    images = decode(table, image_size=24, quality=20)
-    np.testing.assert_array_equal(images.pixels, by_hand.pixels)
-    assert images.fingerprint != by_hand.fingerprint
+        decode(table[:0], SMALL)
 
 
 # ------------------------------------------------------------------ the cache
 
 
 def test_the_key_of_bilinear_is_what_it_always_was(table, cache):
-    decode(table, image_size=24, fit="pad")
+    decode(table, Preparation(24, fit="pad"))
     contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in table["path"]]
     lines = "\n".join(["2", "24", "bilinear", "pad", *contents])
     assert entries(cache) == [hashlib.sha256(lines.encode()).hexdigest()[:16]]
 
 
 def test_what_an_earlier_version_made_is_taken_or_made_again(table, cache, read):
-    pixels = decode(table, image_size=24).pixels.tobytes()
+    pixels = decode(table, SMALL).pixels.tobytes()
     (entry,) = (cache / "pixels").iterdir()
     (entry / "about.json").unlink()  # it wrote none
-    assert decode(table, image_size=24).pixels.tobytes() == pixels
+    assert decode(table, SMALL).pixels.tobytes() == pixels
     assert len(read) == 35
     content = (entry / "pixels.npy").read_bytes()
     for spoilt in (content[:-5], b"garbage" + content[7:], content.replace(b"(35,", b"(34,"), b""):
         (entry / "pixels.npy").write_bytes(spoilt)
         (entry / "about.json").unlink(missing_ok=True)
         with pytest.warns(UserWarning, match=r"is damaged \(.*\): it is made again") as caught:
-            assert decode(table, image_size=24).pixels.tobytes() == pixels
+            assert decode(table, SMALL).pixels.tobytes() == pixels
         assert caught[0].filename == __file__
     assert len(read) == 5 * 35
 
 
 @pytest.mark.parametrize("name", ["pixels.npy", "unreadable.json", "about.json"])
 def test_a_file_of_the_entry_is_garbage(table, cache, name):
-    pixels = decode(table, image_size=24).pixels.tobytes()
+    pixels = decode(table, SMALL).pixels.tobytes()
     (entry,) = (cache / "pixels").iterdir()
     (entry / name).write_bytes(b"garbage")
     with pytest.warns(UserWarning, match="is damaged"):
-        assert decode(table, image_size=24).pixels.tobytes() == pixels
+        assert decode(table, SMALL).pixels.tobytes() == pixels
 
 
 def test_one_changed_pixel_is_noticed(table, cache):
-    pixels = decode(table, image_size=24).pixels.tobytes()
+    pixels = decode(table, SMALL).pixels.tobytes()
     (entry,) = (cache / "pixels").iterdir()
     with (entry / "pixels.npy").open("r+b") as file:
         file.seek(-1000, 2)
         file.write(bytes([255 - pixels[-1000]]))
     with pytest.warns(UserWarning, match=r"the checksum of pixels\.npy is wrong"):
-        assert decode(table, image_size=24).pixels.tobytes() == pixels
+        assert decode(table, SMALL).pixels.tobytes() == pixels
 
 
 def test_a_warning_names_no_trouble_that_is_over(table):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for _ in range(2):
-            decode(table, image_size=24)
+            decode(table, SMALL)
 
 
 def test_every_quality_is_another_entry(table, cache):
-    pixels = {decode(table, image_size=24, quality=q).pixels.tobytes() for q in (None, 75, 30)}
+    pixels = {decode(table, Preparation(24, quality=q)).pixels.tobytes() for q in (None, 75, 30)}
     assert len(pixels) == 3
     assert len(entries(cache)) == 3
 
 
 def test_decoded_once(table, monkeypatch):
-    first = decode(table, image_size=24)
+    first = decode(table, SMALL)
 
     def refuse(path):
         raise AssertionError("decoded again")
 
     monkeypatch.setattr(reading, "grey", refuse)
-    again = decode(table, image_size=24)
+    again = decode(table, SMALL)
     np.testing.assert_array_equal(first.pixels, again.pixels)
     assert first.fingerprint == again.fingerprint
 
 
 def test_changed_content_is_decoded_again(table, read):
-    decode(table, image_size=24)
+    decode(table, SMALL)
     changed = table["path"][5]
     Image.new("L", (30, 30), 77).save(changed, quality=95)
-    again = decode(table, image_size=24)
+    again = decode(table, SMALL)
     assert len(read) == 2 * 35
     assert np.unique(again.pixels[5]).tolist() == [77]
 
 
 def test_a_moved_tree_is_found_in_the_cache(tree, table, read):
-    first = decode(table, image_size=24)
+    first = decode(table, SMALL)
     moved = tree.rename(tree.parent / "elsewhere")
-    again = decode(splits.hold_out_validation(index.from_tree(moved)), image_size=24)
+    again = decode(splits.hold_out_validation(index.from_tree(moved)), SMALL)
     assert len(read) == 35
     np.testing.assert_array_equal(first.pixels, again.pixels)
     assert all(moved in path.parents for path in again.table["path"])
@@ -373,16 +177,16 @@ def test_a_moved_tree_is_found_in_the_cache(tree, table, read):
 
 @pytest.mark.parametrize("other", [{"image_size": 25}, {"resize": "area"}, {"fit": "crop"}])
 def test_other_settings_are_another_entry(table, read, cache, other):
-    first = decode(table, image_size=24)
-    second = decode(table, **{"image_size": 24, **other})
+    first = decode(table, SMALL)
+    second = decode(table, replace(SMALL, **other))
     assert len(read) == 2 * 35
     assert len(entries(cache)) == 2
     assert first.pixels.tobytes() != second.pixels.tobytes()
 
 
 def test_labels_and_splits_do_not_touch_the_cache(table, read):
-    decode(table, image_size=24)
-    decode(table.assign(label=1 - table["label"], split="train"), image_size=24)
+    decode(table, SMALL)
+    decode(table.assign(label=1 - table["label"], split="train"), SMALL)
     assert len(read) == 35
 
 
@@ -404,21 +208,21 @@ def test_a_full_disk(table, cache, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", open_on_a_full_disk)
         with pytest.raises(OSError, match=r"cannot write 0 MB .*, nor to .* free some") as error:
-            decode(table, image_size=24)
+            decode(table, SMALL)
     assert error.value.errno == errno.ENOSPC
     assert "XRAYLIB_CACHE" in str(error.value)
     assert "\n" not in str(error.value)
     assert entries(cache) == []
-    assert decode(table, image_size=24).pixels.shape == (35, 24, 24, 1)
+    assert decode(table, SMALL).pixels.shape == (35, 24, 24, 1)
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])
 def test_a_cache_that_cannot_be_written_is_gone_round(table, tmp_path, monkeypatch, place):
-    pixels = decode(table, image_size=24).pixels.tobytes()
+    pixels = decode(table, SMALL).pixels.tobytes()
     (tmp_path / "file").touch()  # root may write to any folder
     monkeypatch.setenv("XRAYLIB_CACHE", str(tmp_path / place))
     with pytest.warns(UserWarning, match=r"35 images, 24 px, .* for this process only") as caught:
-        images = decode(table, image_size=24)
+        images = decode(table, SMALL)
     assert images.pixels.tobytes() == pixels
     (message,) = [str(warning.message) for warning in caught]
     assert "XRAYLIB_CACHE" in message and "\n" not in message
@@ -432,13 +236,13 @@ def test_stopped_half_way(table, cache, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(reading, "grey", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            decode(table, image_size=24)
+            decode(table, SMALL)
     assert entries(cache) == []
-    assert decode(table, image_size=24).pixels.any(axis=(1, 2, 3)).all()
+    assert decode(table, SMALL).pixels.any(axis=(1, 2, 3)).all()
 
 
 def test_batches_let_go_of_what_they_have_copied(table, monkeypatch):
-    images = decode(table, image_size=24)
+    images = decode(table, SMALL)
     asked = []
     monkeypatch.setattr(loading, "_let_go", asked.append)
     batches = Batches(images.pixels, table["label"], np.arange(35), batch_size=10)
@@ -448,7 +252,7 @@ def test_batches_let_go_of_what_they_have_copied(table, monkeypatch):
 
 
 def test_what_was_let_go_is_read_again(table):
-    pixels = decode(table, image_size=24).pixels
+    pixels = decode(table, SMALL).pixels
     before = pixels.tobytes()
     loading._let_go(pixels)
     assert pixels.tobytes() == before
@@ -464,11 +268,11 @@ def test_an_array_in_memory_is_never_let_go():
 
 
 def test_unreadable_images_are_named_and_left_out(table):
-    whole = decode(table, image_size=24)
+    whole = decode(table, SMALL)
     for row in (3, 20):
         spoil(table["path"][row])
     with pytest.warns(UserWarning) as caught:
-        images = decode(table, image_size=24)
+        images = decode(table, SMALL)
     (message,) = [str(warning.message) for warning in caught]
     assert message.startswith(f"2 of 35 images left out: {table['path'][3]} is empty")
     assert f"; {table['path'][20]} is empty" in message
@@ -485,38 +289,27 @@ def test_many_unreadable_images_are_counted(table):
     for row in (0, 1, 2, 12, 13):
         spoil(table["path"][row])
     with pytest.warns(UserWarning, match=r"^5 of 35 images left out: .*; and 2 more$"):
-        images = decode(table, image_size=24)
+        images = decode(table, SMALL)
     assert len(images.unreadable) == 5
 
 
 def test_a_missing_image(table):
     table["path"][7].unlink()
     with pytest.warns(UserWarning, match=rf"1 of 35 .*{table['path'][7].name} does not exist"):
-        assert len(decode(table, image_size=24).pixels) == 34
+        assert len(decode(table, SMALL).pixels) == 34
 
 
 def test_unreadable_images_in_a_moved_tree_have_their_new_names(tree, table):
     spoil(table["path"][3])
     with pytest.warns(UserWarning, match="1 of 35"):
-        decode(table, image_size=24)
+        decode(table, SMALL)
     tree.rename(tree.parent / "elsewhere")
     moved = table.assign(path=[tree.parent / "elsewhere" / p.relative_to(tree) for p in table.path])
     with pytest.warns(UserWarning, match=r"left out: \S+/elsewhere/\S+ is empty"):
-        images = decode(moved, image_size=24)
+        images = decode(moved, SMALL)
     (path,) = images.unreadable
     assert path == str(moved["path"][3])
     assert images.unreadable[path].startswith(f"{path} is empty")
-
-
-def test_strict(table):
-    spoil(table["path"][3])
-    name = table["path"][3].name
-    with pytest.raises(UnreadableImage, match=rf"1 of 35 .* strict=True: .*{name} is empty"):
-        decode(table, image_size=24, strict=True)
-
-
-def test_strict_with_whole_images(table):
-    assert len(decode(table, image_size=24, strict=True).pixels) == 35
 
 
 def test_no_image_of_a_class_is_left_in_a_split(table):
@@ -525,7 +318,7 @@ def test_no_image_of_a_class_is_left_in_a_split(table):
     with pytest.raises(
         ValueError, match=r"not one image of test/PNEUMONIA can be read: \S+ is empty"
     ):
-        decode(table, image_size=24)
+        decode(table, SMALL)
 
 
 def test_no_image_is_left_at_all(table):
@@ -534,7 +327,7 @@ def test_no_image_is_left_at_all(table):
     with pytest.raises(
         ValueError, match=r"not one image of test/NORMAL can be read: \S+ is not a JP"
     ):
-        decode(table, image_size=24)
+        decode(table, SMALL)
 
 
 # ------------------------------------------------------------------ fingerprint
@@ -543,39 +336,39 @@ def test_no_image_is_left_at_all(table):
 def test_fingerprint_of_the_same_images_elsewhere(tree, table, tmp_path):
     there = shutil.copytree(tree, tmp_path / "there")
     copied = splits.hold_out_validation(index.from_tree(there))
-    fingerprint = decode(table, image_size=24).fingerprint
+    fingerprint = decode(table, SMALL).fingerprint
     assert len(fingerprint) == 16
     assert int(fingerprint, 16) >= 0
-    assert decode(copied, image_size=24).fingerprint == fingerprint
-    assert decode(copied[::-1], image_size=16).fingerprint == fingerprint
+    assert decode(copied, SMALL).fingerprint == fingerprint
+    assert decode(copied[::-1], Preparation(16)).fingerprint == fingerprint
 
 
 def test_fingerprint_of_other_data(table):
-    fingerprints = {decode(table, image_size=24).fingerprint}
-    fingerprints.add(decode(table[:-1], image_size=24).fingerprint)
+    fingerprints = {decode(table, SMALL).fingerprint}
+    fingerprints.add(decode(table[:-1], SMALL).fingerprint)
     changed = table.copy()
     changed.loc[4, "label"] = 1
-    fingerprints.add(decode(changed, image_size=24).fingerprint)
+    fingerprints.add(decode(changed, SMALL).fingerprint)
     changed = table.copy()
     changed.loc[4, "split"] = "test"
-    fingerprints.add(decode(changed, image_size=24).fingerprint)
+    fingerprints.add(decode(changed, SMALL).fingerprint)
     Image.new("L", (30, 30), 77).save(table["path"][4])
-    fingerprints.add(decode(table, image_size=24).fingerprint)
+    fingerprints.add(decode(table, SMALL).fingerprint)
     assert len(fingerprints) == 5
 
 
 def test_fingerprint_leaves_out_what_is_unreadable(table):
-    rest = decode(table.drop(4), image_size=24).fingerprint
+    rest = decode(table.drop(4), SMALL).fingerprint
     spoil(table["path"][4])
     with pytest.warns(UserWarning, match="1 of 35"):
-        assert decode(table, image_size=24).fingerprint == rest
+        assert decode(table, SMALL).fingerprint == rest
 
 
 # ------------------------------------------------------------------ Images
 
 
 def test_counts(tree):
-    counts = decode(index.from_tree(tree), image_size=8).counts()
+    counts = decode(index.from_tree(tree), Preparation(8)).counts()
     assert counts.columns.tolist() == ["split", "class", "images", "patients"]
     assert counts.to_numpy().tolist() == [
         ["test", "NORMAL", 3, 3],
@@ -588,7 +381,7 @@ def test_counts(tree):
 
 
 def test_batches_of_a_split(table):
-    images = decode(table, image_size=24)
+    images = decode(table, SMALL)
     for split in ("train", "validation", "test"):
         rows = np.flatnonzero(table["split"] == split)
         batches = images.batches(split, batch_size=100)
@@ -598,7 +391,7 @@ def test_batches_of_a_split(table):
 
 
 def test_batches_of_a_split_are_augmented_if_asked_for(table):
-    images = decode(table, image_size=24)
+    images = decode(table, SMALL)
     plain = images.batches("train", batch_size=4, seed=1)[0][0]
     made = images.batches("train", batch_size=4, seed=1, augment=ALL)[0][0]
     rows = np.flatnonzero(table["split"] == "train")
@@ -608,43 +401,9 @@ def test_batches_of_a_split_are_augmented_if_asked_for(table):
 
 
 def test_batches_of_no_split(table):
-    images = decode(table, image_size=24)
+    images = decode(table, SMALL)
     with pytest.raises(ValueError, match=r"'val': there are \['test', 'train', 'validation'\]"):
         images.batches("val", batch_size=4)
-
-
-def test_predictions_stand_beside_their_images(table):
-    # In another order than by split, so that a row of the split is not a row of the table.
-    images = decode(table.sample(frac=1, random_state=0), image_size=8)
-    mean = keras.Sequential(
-        [
-            keras.Input((8, 8, 1), dtype="uint8"),
-            keras.layers.Rescaling(1 / 255),
-            keras.layers.GlobalAveragePooling2D(),
-        ]
-    )
-    scored = images.predictions(mean, batch_size=4)
-    chosen = images.table["split"].isin(("validation", "test"))
-    pd.testing.assert_frame_equal(
-        scored.drop(columns="score"), images.table[chosen].reset_index(drop=True)
-    )
-    assert scored["score"].dtype == float
-    expected = images.pixels[chosen].mean(axis=(1, 2, 3)) / 255
-    np.testing.assert_allclose(scored["score"], expected, rtol=1e-5)
-    assert len(set(expected.round(4))) > 5  # a wrong order would not pass
-
-
-def test_sure_predictions_are_not_made_ties(table):
-    inputs = keras.Input((8, 8, 1), dtype="uint8")
-    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(0.2)(inputs))
-    logit = keras.layers.Activation("linear", name="logit")(mean)
-    model = keras.Model(inputs, keras.layers.Activation("sigmoid", name="score")(logit))
-    images = decode(table, image_size=8)
-    scored = images.predictions(model, batch_size=4)["score"]
-    # Beyond a logit of 17, where float32 knows only 1.
-    assert images.pixels.mean(axis=(1, 2, 3)).min() * 0.2 > 14
-    assert len(set(scored)) > len(set(scored.astype(np.float32)))
-    assert scored.max() < 1
 
 
 # ------------------------------------------------------------------ Batches

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from xraylib.data.reading import MOST_PIXELS, grey, reduced, stored
+from xraylib.data.reading import MOST_PIXELS, grey, stored
 from xraylib.errors import UnreadableImage
 
 GREY_4X4 = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
@@ -221,63 +221,6 @@ def test_orientation_of_a_colour_jpeg(tmp_path):
 def test_damaged_exif_does_not_lose_the_image(tmp_path):
     path = saved(tmp_path / "a.jpeg", GREY_4X4, exif=b"Exif\0\0MM\0*\xff\xff\xff\xff broken")
     assert grey(path).shape == (4, 4)
-
-
-# ------------------------------------------------------------------ reduced
-
-
-@pytest.mark.parametrize(
-    "least, expected",
-    [
-        (32, (37, 50)),  # a quarter of 147 x 199, rounded up; an eighth would be 19 x 25
-        (5, (37, 50)),  # never an eighth
-        (36, (37, 50)),
-        (37, (74, 100)),  # 147 / 4 is less
-        (73, (74, 100)),
-        (74, (147, 199)),
-        (1000, (147, 199)),
-    ],
-)
-def test_a_large_jpeg_is_reduced_to_no_less_than_asked_for(tmp_path, least, expected):
-    path = saved(tmp_path / "a.jpeg", np.full((147, 199), 77, np.uint8), quality=95)
-    pixels, shape = reduced(path, least=least)
-    assert pixels.shape == expected and shape == (147, 199)
-    assert np.unique(pixels).tolist() == [77]
-    assert pixels.flags.writeable and pixels.flags.c_contiguous
-
-
-def test_a_reduced_picture_is_of_averages(tmp_path):
-    # JPEG's own blocks of 8 x 8, each of one grey, are 2 x 2 pixels at a quarter of the size.
-    blocks = np.random.default_rng(0).integers(60, 190, (8, 8), np.uint8)
-    path = saved(tmp_path / "a.jpeg", np.kron(blocks, np.ones((8, 8), np.uint8)), quality=100)
-    pixels, _ = reduced(path, least=16)
-    expected = np.kron(blocks, np.ones((2, 2), np.uint8))
-    assert np.abs(pixels.astype(int) - expected).max() <= 1
-
-
-def test_a_colour_jpeg_is_reduced_to_luma(tmp_path):
-    path = saved(tmp_path / "a.jpeg", np.full((64, 64, 3), (255, 0, 0), np.uint8), quality=100)
-    pixels, _ = reduced(path, least=16)
-    assert pixels.shape == (16, 16)
-    assert np.abs(pixels.astype(int) - 76).max() <= 1
-
-
-def test_what_cannot_be_reduced_comes_whole(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    stored = np.random.default_rng(0).integers(0, 256, (64, 96), np.uint8)
-    for name, options in (("a.png", {}), ("turned.jpeg", {"exif": exif})):
-        path = saved(tmp_path / name, stored, **options)
-        pixels, shape = reduced(path, least=8)
-        np.testing.assert_array_equal(pixels, grey(path))
-        assert shape == pixels.shape
-
-
-def test_a_reduced_jpeg_that_is_cut_short(tmp_path):
-    path = tmp_path / "a.jpeg"
-    path.write_bytes(jpeg_bytes(NOISE)[:2000])
-    with pytest.raises(UnreadableImage, match=r"a\.jpeg is cut short"):
-        reduced(path, least=16)
 
 
 # ------------------------------------------------------------------ errors

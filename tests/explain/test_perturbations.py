@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from support.networks import mean_network
 
+from xraylib.data.preparation import Preparation
 from xraylib.explain import perturbations
 from xraylib.explain.perturbations import (
     INTERVENTIONS,
@@ -19,6 +20,7 @@ from xraylib.explain.perturbations import (
     rescore,
 )
 
+SQUARES = Preparation(8)
 RAMP = np.tile(np.linspace(20, 235, 60).astype(np.uint8), (40, 1))
 
 
@@ -96,7 +98,7 @@ def test_blurring_takes_from_the_spread_what_sharpening_adds():
 def test_the_logit_of_every_image_before_and_after(tmp_path):
     table = images(tmp_path, [51, 102])
     white = Intervention("white", "colour", lambda pixels: np.full_like(pixels, 255))
-    found = rescore(mean_network(), table, interventions=[white])
+    found = rescore(mean_network(), table, SQUARES, interventions=[white])
     assert found[["intervention", "cue", "label"]].to_numpy().tolist() == [
         [UNCHANGED, "", 0],
         [UNCHANGED, "", 1],
@@ -109,34 +111,34 @@ def test_the_logit_of_every_image_before_and_after(tmp_path):
 def test_files_are_reduced_as_for_training(tmp_path):
     table = images(tmp_path, [255], size=(40, 20))
     # Padded to a square, half of it is black.
-    found = rescore(mean_network(), table, fit="pad", interventions=[])
+    found = rescore(mean_network(), table, Preparation(8, fit="pad"), interventions=[])
     assert found["logit"].tolist() == pytest.approx([0.5])
 
 
 def test_some_images_of_each_class(tmp_path):
     table = images(tmp_path, range(20)).assign(label=[0] * 15 + [1] * 5)
-    found = rescore(mean_network(), table, images=6, interventions=[])
+    found = rescore(mean_network(), table, SQUARES, images=6, interventions=[])
     assert found["label"].value_counts().to_dict() == {0: 3, 1: 3}
-    again = rescore(mean_network(), table, images=6, interventions=[])
+    again = rescore(mean_network(), table, SQUARES, images=6, interventions=[])
     assert found["path"].tolist() == again["path"].tolist()
 
 
 def test_an_unreadable_image_is_left_out(tmp_path):
     table = images(tmp_path, [51, 102])
     table["path"][0].write_text("not an image")
-    assert rescore(mean_network(), table, interventions=[])["label"].tolist() == [1]
+    assert rescore(mean_network(), table, SQUARES, interventions=[])["label"].tolist() == [1]
     table["path"][1].write_text("neither")
     with pytest.raises(ValueError, match=r"not one of 2 images can be read: .*0\.png"):
-        rescore(mean_network(), table)
+        rescore(mean_network(), table, SQUARES)
 
 
 def test_nothing_to_intervene_on(tmp_path):
     table = images(tmp_path, [51])
     with pytest.raises(ValueError, match="no images to intervene on"):
-        rescore(mean_network(), table.head(0))
+        rescore(mean_network(), table.head(0), SQUARES)
     network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()], name="plain")
-    with pytest.raises(ValueError, match="network 'plain' has no layer named \"logit\""):
-        rescore(network, table)
+    with pytest.raises(ValueError, match=r"must have a layer named \"logit\".*Received: 'plain'"):
+        rescore(network, table, SQUARES)
 
 
 # ------------------------------------------------------------------ effects

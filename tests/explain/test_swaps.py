@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from support.networks import mean_network
 
+from xraylib.data.preparation import Preparation
 from xraylib.explain.perturbations import UNCHANGED
 from xraylib.explain.swaps import look, looks, rescore, shares, towards
 
@@ -178,7 +179,7 @@ def classes(tmp_path):
 
 
 def test_a_network_that_reads_the_mean_rests_on_exposure_alone(classes):
-    found = rescore(mean_network(), classes, looks(classes), images=8)
+    found = rescore(mean_network(), classes, Preparation(8), looks(classes), images=8)
     assert found["path"].nunique() == 8
     by_cue = shares(found, resamples=0).set_index("cue")["value"]
     assert by_cue.index[0] == "exposure"
@@ -191,4 +192,4 @@ def test_an_exchange_needs_both_classes(classes):
     with pytest.raises(ValueError, match=r"both classes: the labels are \[0\]"):
         looks(one)
     with pytest.raises(ValueError, match=r"both classes: the labels are \[0\]"):
-        rescore(mean_network(), one, looks(classes))
+        rescore(mean_network(), one, Preparation(8), looks(classes))

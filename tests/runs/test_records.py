@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from xraylib import machine
+from xraylib.data.preparation import Preparation
 from xraylib.errors import RunInProgressError
 from xraylib.runs import records, selection
 from xraylib.runs.records import PREDICTION_COLUMNS, Run
@@ -58,6 +59,7 @@ def results(model, tmp_path):
                 "subtype": ["", "", "virus"],
             }
         ),
+        "preparation": Preparation(8, fit="pad"),
         "metrics": pd.DataFrame(
             {
                 "split": ["validation", "validation", "test"],
@@ -216,6 +218,7 @@ def test_the_record_says_what_was_run(tmp_path, results):
         "parameters": PARAMETERS,
         "seed": 7,
         "fingerprint": "0123456789abcdef",
+        "preparation": {"image_size": 8, "resize": "bilinear", "fit": "pad", "quality": None},
         "network": "tiny",
         "weights": 3,
         "precision": "float32",
@@ -304,6 +307,18 @@ def test_what_is_no_network_has_no_epochs(tmp_path, results):
     (record,) = records.read(tmp_path)
     assert [record[name] for name in ("network", "weights", "precision", "epochs")] == [None] * 4
     assert record["metrics"][2]["value"] == pytest.approx(2 / 3)
+
+
+def test_the_preparation_comes_back_from_the_record(tmp_path, results):
+    begin(tmp_path / "new").finish(**results)
+    (record,) = records.read(tmp_path / "new")
+    assert records.preparation(record) == Preparation(8, fit="pad")
+
+
+def test_an_earlier_version_prepared_its_images_as_its_notebooks_did(tmp_path):
+    old = plant(tmp_path / "old", network="tiny", parameters=PARAMETERS | {"IMAGE_SIZE": 96})
+    assert records.preparation(records.read(old)[0]) == Preparation(96)
+    assert records.preparation(records.read(plant(tmp_path / "baseline"))[0]) is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from PIL import Image
 
 from xraylib.audit import measurements, shortcuts
 from xraylib.data import index
+from xraylib.data.preparation import Preparation
 from xraylib.evaluation import intervals
 from xraylib.explain import swaps
 from xraylib.synthetic.dataset import TRAPS, make_tree, radiograph
@@ -15,6 +16,7 @@ from xraylib.synthetic.dataset import TRAPS, make_tree, radiograph
 pytestmark = pytest.mark.slow
 
 SIZE = 64
+SQUARES = Preparation(SIZE)
 
 
 # ---------------------------------------------------------------- validation against test
@@ -102,7 +104,7 @@ def network_of(measure, *, sign, size=SIZE):
 def test_a_swap_names_the_trap_that_a_network_reads(tmp_path, trap, measure, sign):
     tree = make_tree(tmp_path / "tree", images=100, size=SIZE, traps=[trap])
     table = index.from_tree(tree / "chest_xray").query("split == 'train'")
-    scored = swaps.rescore(network_of(measure, sign=sign), table, swaps.looks(table))
+    scored = swaps.rescore(network_of(measure, sign=sign), table, SQUARES, swaps.looks(table))
     shares = swaps.shares(scored, resamples=0).set_index("cue")["value"]
     assert shares.index[0] == trap
     assert shares[trap] > 0.5
@@ -117,7 +119,7 @@ def test_a_swap_names_compression_where_a_network_reads_it(tmp_path):
         Image.fromarray(pixels).save(path, quality=(95, 5)[number % 2])
         rows.append((path, str(number), "train", number % 2))
     table = pd.DataFrame(rows, columns=["path", "patient", "split", "label"])
-    scored = swaps.rescore(network_of(blocks, sign=1), table, swaps.looks(table))
+    scored = swaps.rescore(network_of(blocks, sign=1), table, SQUARES, swaps.looks(table))
     shares = swaps.shares(scored, resamples=0).iloc[0]
     assert shares["cue"] == "compression"
     # Fine files take on the blocks of coarse ones; what those have lost does not come back.

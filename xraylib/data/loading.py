@@ -6,6 +6,7 @@ they were made squares: a changed file is decoded again, a moved one is not. Mem
 is decoded goes straight to the file, and what was read from it is let go again.
 """
 
+import dataclasses
 import hashlib
 import json
 import mmap
@@ -14,23 +15,20 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, TypeVar, get_args
+from typing import BinaryIO, Final, TypeVar
 
 import keras
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from xraylib import cache, errors, progress
-from xraylib.data import reading
-from xraylib.data.augmentation import Augmentation, recompressed
-from xraylib.data.resizing import Fit, Resize, square
+from xraylib.data.augmentation import Augmentation
+from xraylib.data.preparation import Preparation
+from xraylib.data.resizing import Resize
 from xraylib.data.tree import CLASSES
 
 # Part of every key: raise it when the same files would give other pixels.
-_VERSIONS: Final[dict[Resize, int]] = {"bilinear": 2, "area": 3}
-# How many times the size wanted a reduced picture has at least; `reading.reduced` says what for.
-_MARGIN: Final = 2
+_VERSIONS: Final[dict[Resize, int]] = {"bilinear": 2, "area": 4}
 # Images in memory at once while decoding.
 _PORTION: Final = 128
 
@@ -46,6 +44,7 @@ class Images:
             index.
         pixels: Grey uint8 in [0, 255], (images, size, size, 1), row for row as `table`; a
             read-only memory map.
+        preparation: How each file became its square.
         fingerprint: 16 hexadecimal digits of what the images are, their labels and their splits,
             wherever they lie. Two runs of one fingerprint saw the same data.
         unreadable: Of each image that was left out, its path and the reason.
@@ -53,6 +52,7 @@ class Images:
 
     table: pd.DataFrame
     pixels: np.ndarray
+    preparation: Preparation
     fingerprint: str
     unreadable: dict[str, str]
 
@@ -100,35 +100,6 @@ class Images:
         named = self.table.assign(**{"class": [CLASSES[label] for label in self.table["label"]]})
         groups = named.groupby(["split", "class"], sort=True)
         return groups.agg(images=("path", "size"), patients=("patient", "nunique")).reset_index()
-
-    def predictions(self, model: keras.Model, *, batch_size: int) -> pd.DataFrame:
-        """Scores validation and test, the one time that test is looked at.
-
-        Args:
-            model: Gives the probability of PNEUMONIA, (batch, 1). Where it has a layer `"logit"`,
-                as the networks of `models` have, scores are worked out of that in float64: float32
-                makes every probability beyond a logit of 17 the same 1, and so a tie.
-            batch_size: Images a batch.
-
-        Returns:
-            The rows of the table in validation and test, with the column score, float in [0, 1].
-        """
-        logits = None
-        if "logit" in {layer.name for layer in model.layers}:
-            logits = keras.Model(model.inputs, model.get_layer("logit").output)
-        rows = self.table[self.table["split"].isin(("validation", "test"))]
-        batches = Batches(
-            self.pixels,
-            self.table["label"].to_numpy(),
-            rows.index.to_numpy(),
-            batch_size=batch_size,
-        )
-        scores = []
-        for number in progress.bar(range(len(batches)), total=len(batches), description="scoring"):
-            given = (logits or model).predict_on_batch(batches[number][0]).ravel()
-            scores.append(np.asarray(given, dtype=float))
-        found = np.concatenate(scores)
-        return rows.assign(score=found if logits is None else expit(found)).reset_index(drop=True)
 
 
 class Batches(keras.utils.PyDataset):
@@ -204,82 +175,48 @@ class Batches(keras.utils.PyDataset):
         return self.augment.apply(image, rng)
 
 
-def decode(
-    table: pd.DataFrame,
-    *,
-    image_size: int,
-    resize: Resize = "bilinear",
-    fit: Fit = "stretch",
-    quality: int | None = None,
-    strict: bool = False,
-) -> Images:
-    """Decodes every image of a table to one size, or finds it decoded already.
+def decode(table: pd.DataFrame, preparation: Preparation) -> Images:
+    """Decode every image of a table, or find it decoded already.
 
     Where the cache cannot be written, or what is there is damaged, a warning says so, and the
     images are decoded all the same; see `cache.kept`.
 
     Args:
         table: As `index` makes it; `path` and `label` and `split` are read.
-        image_size: Height and width in pixels.
-        resize: As for `resizing.square`. For `"area"`, large JPEGs are decoded at a half or a
-            quarter of their size, unless `quality` is given; see `reading.reduced`.
-        fit: As for `resizing.square`.
-        quality: Of JPEG, 1 to 100, at which every image is saved again at its own size before it
-            is resized, so that the files' own qualities differ less; None to take them as they are.
-        strict: Whether an unreadable image is an error, or left out with a warning that names it.
+        preparation: How a file becomes the square that the network takes.
 
     Returns:
-        The images, in the order of the table.
+        The images, in the order of the table. One that cannot be read is left out with a warning
+        that names it.
 
     Raises:
-        reading.UnreadableImage: With `strict`, an image cannot be read.
-        ValueError: No image can be read, one class or a split has none left, or an argument is
-            out of range.
+        ValueError: The table is empty, or one class or a split has no image that can be read.
         OSError: Neither the cache nor a temporary folder can be written, e.g. for want of space;
             what is missing and what to do is said.
     """
-    if image_size < 1:
-        raise ValueError(f"image_size must be 1 or more pixels. Received: {image_size}")
-    for name, value, known in (("resize", resize, get_args(Resize)), ("fit", fit, get_args(Fit))):
-        if value not in known:
-            raise ValueError(f"{name} must be one of {', '.join(known)}. Received: {value!r}")
-    if quality is not None and quality not in range(1, 101):
-        raise ValueError(f"quality must be None or a whole number 1 to 100. Received: {quality!r}")
     if table.empty:
         raise ValueError("the table has no images: give one as index.from_tree returns it")
 
-    def read(path: Path) -> np.ndarray:
-        shape = None
-        if resize == "area" and quality is None:
-            pixels, shape = reading.reduced(path, least=_MARGIN * image_size)
-        else:
-            pixels = reading.grey(path)
-        if quality is not None:
-            pixels = recompressed(pixels, quality)
-        return square(pixels, image_size=image_size, resize=resize, fit=fit, shape=shape)
-
     paths = list(table["path"])
     contents = _contents(paths)
-    settings = [str(_VERSIONS[resize]), str(image_size), resize, fit]
-    if quality is not None:
-        settings.append(f"quality {quality}")
+    size = preparation.image_size
     pixels, broken = cache.kept(
         "pixels",
-        _digest([*settings, *contents]),
-        what=f"{len(paths):,} images, {image_size} px, {', '.join(settings[2:])}",
-        size=len(paths) * image_size**2,
-        make=lambda folder: _write(folder, paths, read, image_size=image_size),
-        read=lambda folder: _opened(folder, len(paths), image_size=image_size),
+        _digest([*_settings(preparation), *contents]),
+        what=f"{len(paths):,} images, {preparation}",
+        size=len(paths) * size**2,
+        make=lambda folder: _write(folder, paths, preparation),
+        read=lambda folder: _opened(folder, len(paths), image_size=size),
     )
     # By position, for one file may stand in the table twice.
     readable = np.array([row not in broken for row in range(len(table))])
     unreadable = {str(paths[row]): f"{paths[row]} {reason}" for row, reason in broken.items()}
-    _complain(table, readable, unreadable, strict=strict)
+    _complain(table, readable, unreadable)
 
     kept = table[readable].reset_index(drop=True)
     images = zip(contents, table["label"], table["split"], readable, strict=True)
     fingerprint = _digest(sorted(f"{c} {label} {split}" for c, label, split, ok in images if ok))
-    return Images(kept, pixels, fingerprint, unreadable)
+    return Images(kept, pixels, preparation, fingerprint, unreadable)
 
 
 def _contents(paths: list[Path]) -> list[str]:
@@ -294,25 +231,30 @@ def _contents(paths: list[Path]) -> list[str]:
     return list(_each(digest, paths, description="checking"))
 
 
+def _settings(preparation: Preparation) -> list[str]:
+    """What of a preparation is part of the cache's key."""
+    size, resize, fit, quality = dataclasses.astuple(preparation)
+    settings = [str(_VERSIONS[resize]), str(size), resize, fit]
+    return settings if quality is None else [*settings, f"quality {quality}"]
+
+
 def _digest(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _write(
-    folder: Path, paths: list[Path], read: Callable[[Path], np.ndarray], *, image_size: int
-) -> None:
+def _write(folder: Path, paths: list[Path], preparation: Preparation) -> None:
     """Writes `pixels.npy` and `unreadable.json`."""
 
     def attempt(path: Path) -> np.ndarray | str:
         try:
-            return read(path)
+            return preparation.read(path)
         except errors.UnreadableImage as error:
             # Less the path, for the cache is found again when the files have moved.
             return str(error).removeprefix(f"{path} ")
 
     unreadable: dict[int, str] = {}
     with (folder / "pixels.npy").open("wb") as file:
-        _write_header(file, len(paths), image_size)
+        _write_header(file, len(paths), preparation.image_size)
         for row, pixels in enumerate(_each(attempt, paths, description="decoding")):
             if isinstance(pixels, str):
                 unreadable[row] = pixels
@@ -321,7 +263,7 @@ def _write(
                 file.write(pixels.tobytes())
         # Now the number of readable images is known; NumPy leaves room to write it.
         file.seek(0)
-        _write_header(file, len(paths) - len(unreadable), image_size)
+        _write_header(file, len(paths) - len(unreadable), preparation.image_size)
     (folder / "unreadable.json").write_text(json.dumps(unreadable), encoding="utf-8")
 
 
@@ -371,17 +313,11 @@ def _each(
             pool.shutdown(cancel_futures=True)
 
 
-def _complain(
-    table: pd.DataFrame, readable: np.ndarray, unreadable: dict[str, str], *, strict: bool
-) -> None:
+def _complain(table: pd.DataFrame, readable: np.ndarray, unreadable: dict[str, str]) -> None:
     """Says what could not be read; raises where nothing useful is left."""
     if not unreadable:
         return
     first = next(iter(unreadable.values()))
-    if strict:
-        raise errors.UnreadableImage(
-            f"{len(unreadable)} of {len(table)} images cannot be read, and strict=True: {first}"
-        )
     before = set(table[["split", "label"]].itertuples(index=False, name=None))
     after = set(table.loc[readable, ["split", "label"]].itertuples(index=False, name=None))
     if before != after:

@@ -94,38 +94,6 @@ def grey(path: Path | str, *, content: bytes | None = None) -> "np.ndarray":
         UnreadableImage: The file is missing, a folder, forbidden, empty, not a JPEG or PNG, cut
             short, damaged, or of more than `MOST_PIXELS` pixels.
     """
-    return _decoded(path, content=content)[0]
-
-
-def reduced(path: Path | str, *, least: int) -> "tuple[np.ndarray, tuple[int, int]]":
-    """Reads one file as `grey` does, but a large JPEG only at a half or a quarter of its size.
-
-    libjpeg then leaves out the fine structure before it becomes pixels, which spares time. What
-    comes back is close to averages of 2 x 2 or 4 x 4 pixels. Where both its sides are at least
-    twice as long as those of the picture that `resizing.square` makes of it with `"area"`, that
-    picture differs from the one made of the whole file by less than .4 grey levels on average, of
-    each of 59 radiographs at 400, 224 and 64 px, by at most 2 in 99 of 100 pixels, and by up to 42
-    at the edge of a burnt-in letter. An eighth is not used: it would be .6 on average.
-
-    Args:
-        path: As for `grey`.
-        least: What the sides of the result have to be at least, in px, 1 or more.
-
-    Returns:
-        (h, w) uint8 in [0, 255], the caller's own writable copy; and height and width of the
-        whole picture. h and w are those divided by 1, 2 or 4 and rounded up, where the last row
-        and column are filled in part only.
-
-    Raises:
-        UnreadableImage: As for `grey`.
-    """
-    return _decoded(path, least=least)
-
-
-def _decoded(
-    path: Path | str, *, content: bytes | None = None, least: int | None = None
-) -> "tuple[np.ndarray, tuple[int, int]]":
-    """The pixels, and height and width of the whole picture."""
     import numpy as np
     from PIL import Image
 
@@ -140,10 +108,8 @@ def _decoded(
             # other threads to get it back.
             image.decodermaxblock = len(content)
             # libjpeg then skips the chroma planes: the same luma in half the time. It leaves grey
-            # and CMYK JPEGs alone, and does nothing for a PNG. Turned, a reduced picture would
-            # have its partly filled row and column elsewhere.
-            whole = least is None or image.format == "PNG" or _orientation(image) != 1
-            image.draft("L", None if whole else _request(image.size, least or 1))
+            # and CMYK JPEGs alone, and does nothing for a PNG.
+            image.draft("L", None)
             image.load()
             # Read after load(): a PNG may carry its EXIF behind the pixels.
             orientation = _orientation(image)
@@ -174,17 +140,7 @@ def _decoded(
             f"{path} is cut short (its end is filled with zeros; {len(content):,} bytes on disk): "
             "fetch it again or remove it"
         )
-    pixels = np.ascontiguousarray(_upright(pixels, orientation))
-    return pixels, pixels.shape if whole else (height, width)
-
-
-def _request(size: tuple[int, int], least: int) -> tuple[int, int]:
-    """What to ask Pillow for: it takes the smallest picture that is no smaller than this.
-
-    More than an eighth of the file's own size, which is therefore never taken.
-    """
-    width, height = (max(least, side // 8 + 1) for side in size)
-    return width, height
+    return np.ascontiguousarray(_upright(pixels, orientation))
 
 
 def _to_uint8(image: "Image.Image") -> "np.ndarray":

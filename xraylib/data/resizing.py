@@ -13,14 +13,7 @@ Fit = Literal["stretch", "crop", "pad"]
 _AT_ONCE: Final = 2**20
 
 
-def square(
-    pixels: np.ndarray,
-    *,
-    image_size: int,
-    resize: Resize,
-    fit: Fit,
-    shape: tuple[int, int] | None = None,
-) -> np.ndarray:
+def square(pixels: np.ndarray, *, image_size: int, resize: Resize, fit: Fit) -> np.ndarray:
     """Makes one radiograph a square.
 
     Args:
@@ -31,72 +24,47 @@ def square(
             function does with `interpolation="area"`.
         fit: `"stretch"` changes the shape, as that function does unless told otherwise, `"crop"`
             cuts the longer side about the middle, `"pad"` adds black to the shorter one.
-        shape: Height and width of the file's own picture, where `pixels` is half or a quarter of
-            it as `reading.reduced` gives it; for `"area"` only. None where it is that picture.
 
     Returns:
         Grey uint8 in [0, 255], (image_size, image_size).
     """
-    height, width = shape or pixels.shape
     if fit == "pad":
-        return _padded(pixels, (height, width), image_size, resize)
-    top = left = 0
+        return _padded(pixels, image_size, resize)
     if fit == "crop":
+        height, width = pixels.shape
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        height = width = side
-    box = (top, left, top + height, left + width)
-    return _resized(pixels, box, image_size, image_size, resize, _reduction(pixels, shape))
+        pixels = pixels[top : top + side, left : left + side]
+    return _resized(pixels, image_size, image_size, resize)
 
 
-def _reduction(pixels: np.ndarray, shape: tuple[int, int] | None) -> int:
-    """By how much both sides are smaller than in the file: 1, 2, 4 or 8."""
-    if shape is None:
-        return 1
-    # The last row and column may be filled in part, so that this is a little less.
-    least = max(own / side for own, side in zip(shape, pixels.shape, strict=True))
-    return next(factor for factor in (1, 2, 4, 8) if factor >= least)
-
-
-def _padded(pixels: np.ndarray, shape: tuple[int, int], size: int, resize: Resize) -> np.ndarray:
+def _padded(pixels: np.ndarray, size: int, resize: Resize) -> np.ndarray:
     """Resizes the longer side to `size` and puts black about the middle of the shorter one."""
     # In float32 as tf.image.resize_with_pad, whose rounding may leave the longer side 1 shorter.
-    sides = np.array(shape, np.float32)
+    sides = np.array(pixels.shape, np.float32)
     exact = sides / np.max(sides / np.float32(size))
     height, width = np.maximum(exact.astype(int), 1)
     top, left = ((np.float32(size) - exact) / 2).astype(int)
     square = np.zeros((size, size), np.uint8)
-    square[top : top + height, left : left + width] = _resized(
-        pixels, (0, 0, *shape), height, width, resize, _reduction(pixels, shape)
-    )
+    square[top : top + height, left : left + width] = _resized(pixels, height, width, resize)
     return square
 
 
-def _resized(
-    pixels: np.ndarray,
-    box: tuple[int, int, int, int],
-    height: int,
-    width: int,
-    resize: Resize,
-    reduction: int,
-) -> np.ndarray:
-    """What lies in a box (top, left, bottom, right) of the file's own picture, at another size."""
-    top, left, bottom, right = box
+def _resized(pixels: np.ndarray, height: int, width: int, resize: Resize) -> np.ndarray:
     if resize == "bilinear":
-        return _bilinear(pixels[top:bottom, left:right], height, width)
-    rows = _averages(pixels, height, top / reduction, bottom / reduction)
-    both = _averages(rows.T, width, left / reduction, right / reduction)
-    return np.rint(both.T).astype(np.uint8, order="C")
+        return _bilinear(pixels, height, width)
+    rows = _averages(pixels, height)
+    return np.rint(_averages(rows.T, width).T).astype(np.uint8, order="C")
 
 
-def _averages(values: np.ndarray, size: int, start: float, stop: float) -> np.ndarray:
-    """Averages over `size` equal parts of [start, stop) along the first axis: float32.
+def _averages(values: np.ndarray, size: int) -> np.ndarray:
+    """Average `size` equal parts of the first axis: float32 (size, columns).
 
     A value on the edge of two parts counts in each by the share of it that lies there.
     """
-    parts = max(1, _AT_ONCE * size // max(1, round((stop - start) * values.shape[1])))
+    parts = max(1, _AT_ONCE * size // values.size)
     averages = np.empty((size, values.shape[1]), np.float32)
-    edges = np.linspace(start, stop, size + 1)
+    edges = np.linspace(0, len(values), size + 1)
     for first in range(0, size, parts):
         cut = edges[first : first + parts + 1]
         low, high = int(cut[0]), min(int(np.ceil(cut[-1])), len(values))

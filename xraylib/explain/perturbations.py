@@ -24,8 +24,9 @@ from scipy.special import expit
 from xraylib import errors, progress
 from xraylib.data import reading
 from xraylib.data.augmentation import recompressed
-from xraylib.data.resizing import Fit, Resize, square
+from xraylib.data.preparation import Preparation
 from xraylib.evaluation import intervals, metrics
+from xraylib.networks import models, scoring
 
 UNCHANGED: Final = "unchanged"
 MEASURES: Final = ("logit, class 0", "logit, class 1", "flips", "AUC", "sensitivity", "specificity")
@@ -131,10 +132,8 @@ INTERVENTIONS: Final = (
 def rescore(
     model: keras.Model,
     table: pd.DataFrame,
+    preparation: Preparation,
     *,
-    resize: Resize = "bilinear",
-    fit: Fit = "stretch",
-    quality: int | None = None,
     images: int = 0,
     batch_size: int = 32,
     interventions: Sequence[Intervention] = INTERVENTIONS,
@@ -147,9 +146,7 @@ def rescore(
     Args:
         model: As `models` builds them: uint8 squares to a layer named `"logit"`.
         table: Rows of `index`' table, such as validation's: path, label, patient and split.
-        resize: As the network was trained with; see `resizing.square`.
-        fit: The same.
-        quality: The same; see `loading.decode`.
+        preparation: How the images that the network was trained on were prepared.
         images: At most so many, drawn by `seed`, half of each class where there are enough; 0 for
             all.
         batch_size: Images that the network scores at a time.
@@ -165,16 +162,11 @@ def rescore(
     """
     if table.empty:
         raise ValueError("no images to intervene on: give rows of validation")
-    if "logit" not in {layer.name for layer in model.layers}:
-        raise ValueError(
-            f'the network {model.name!r} has no layer named "logit": see xraylib.models'
-        )
+    logits = models.logits(model)
     if images and len(table) > images:
         drawn = table.sample(frac=1, random_state=seed)
         place = drawn.groupby("label").cumcount()
         table = table.loc[place.sort_values(kind="stable").index[:images]].sort_index()
-    logits = keras.Model(model.inputs, model.get_layer("logit").output)
-    size = int(model.inputs[0].shape[1])
     steps = (Intervention(UNCHANGED, "", lambda pixels: pixels), *interventions)
 
     def squares(path: Path) -> np.ndarray | None:
@@ -182,10 +174,7 @@ def rescore(
             pixels = reading.grey(path)
         except errors.UnreadableImage:
             return None
-        changed = [step.change(pixels) for step in steps]
-        if quality is not None:
-            changed = [recompressed(each, quality) for each in changed]
-        return np.stack([square(p, image_size=size, resize=resize, fit=fit) for p in changed])
+        return np.stack([preparation.square(step.change(pixels)) for step in steps])
 
     parts = []
     with (
@@ -199,12 +188,10 @@ def rescore(
             rows = rows[[each is not None for each in found]]
             for number, step in enumerate(steps if made else ()):
                 batch = np.stack([each[number] for each in made])[..., np.newaxis]
-                scores = np.concatenate(
-                    [
-                        np.asarray(logits.predict_on_batch(batch[at : at + batch_size])).ravel()
-                        for at in range(0, len(batch), batch_size)
-                    ]
-                ).astype(float)
+                scores = scoring.outputs(
+                    logits,
+                    (batch[at : at + batch_size] for at in range(0, len(batch), batch_size)),
+                )
                 part = rows[["path", "patient", "split", "label"]]
                 parts.append(part.assign(cue=step.cue, intervention=step.name, logit=scores))
             bar.update(len(found))

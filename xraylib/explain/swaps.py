@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import keras
 import numpy as np
@@ -30,6 +30,7 @@ from xraylib import errors, progress
 from xraylib.audit import measurements
 from xraylib.data import reading
 from xraylib.data.augmentation import recompressed
+from xraylib.data.preparation import Preparation
 from xraylib.evaluation import intervals
 from xraylib.explain import perturbations
 
@@ -157,22 +158,23 @@ def towards(own: Look, other: Look) -> tuple[perturbations.Intervention, ...]:
 def rescore(
     model: keras.Model,
     table: pd.DataFrame,
+    preparation: Preparation,
     looks: tuple[Look, Look],
     *,
     images: int = 0,
+    batch_size: int = 32,
     seed: int = 0,
-    **how: Any,
 ) -> pd.DataFrame:
     """Scores every image as it is and with the other class' look, one cue at a time.
 
     Args:
         model: As for `perturbations.rescore`.
         table: Rows of `index`' table to score, of both classes, such as validation's.
+        preparation: How the images that the network was trained on were prepared.
         looks: Of label 0 and of label 1, as `looks` returns them.
         images: At most so many of `table`, drawn by `seed`, half of each class; 0 for all.
+        batch_size: Images that the network scores at a time.
         seed: Of all drawing.
-        **how: The network's resize, fit and quality, and batch_size, as for
-            `perturbations.rescore`.
 
     Returns:
         As `perturbations.rescore`.
@@ -186,10 +188,11 @@ def rescore(
             perturbations.rescore(
                 model,
                 table[table["label"] == label],
+                preparation,
                 interventions=towards(looks[label], looks[1 - label]),
                 images=-(-images // 2),
+                batch_size=batch_size,
                 seed=seed,
-                **how,
             )
             for label in (0, 1)
         ],

@@ -5,6 +5,7 @@ therefore another run beside it, and the same ones are the same run: unfinished,
 with; finished, it is replaced when the new one is complete.
 """
 
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -19,6 +20,7 @@ import filelock
 import pandas as pd
 
 from xraylib import errors, files, machine
+from xraylib.data.preparation import Preparation
 from xraylib.evaluation.thresholds import Rule
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ class Run:
         *,
         model: "keras.Model | None",
         history: pd.DataFrame | None,
+        preparation: Preparation | None,
         predictions: pd.DataFrame,
         metrics: pd.DataFrame,
         interventions: pd.DataFrame | None = None,
@@ -96,6 +99,8 @@ class Run:
         Args:
             model: The trained network; None for what is no network, such as `shortcuts.baseline`.
             history: As `training.fit` returns it; None for what has no epochs.
+            preparation: How its images were prepared, for whoever scores others with it; None for
+                what is no network.
             predictions: One row an image of validation and test, with `PREDICTION_COLUMNS`; other
                 columns are left out. The paths are stored from the data's folder on.
             metrics: As `thresholds.summary` returns it.
@@ -123,6 +128,7 @@ class Run:
             "parameters": self.parameters,
             "seed": self.parameters.get("SEED"),
             "fingerprint": self.fingerprint,
+            "preparation": dataclasses.asdict(preparation) if preparation else None,
             **_about_model(model),
             **_about_training(history),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -231,6 +237,19 @@ def predictions(record: dict[str, Any]) -> pd.DataFrame:
         raise ValueError(f"{path} cannot be read ({error}): run {record['step']} again") from None
     _check_predictions(stored)
     return stored
+
+
+def preparation(record: dict[str, Any]) -> Preparation | None:
+    """How the images of one record that `read` returned were prepared.
+
+    Returns:
+        None for what is no network. Of a record that an earlier version wrote, what its notebook
+        did: `IMAGE_SIZE`, bilinear, stretched.
+    """
+    if not record.get("network"):
+        return None
+    stored = record.get("preparation") or {"image_size": record["parameters"]["IMAGE_SIZE"]}
+    return Preparation(**stored)
 
 
 def network(record: dict[str, Any]) -> "keras.Model | None":

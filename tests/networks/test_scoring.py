@@ -1,0 +1,64 @@
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from support.networks import mean_network
+
+from xraylib.data import index, splits
+from xraylib.data.loading import decode
+from xraylib.data.preparation import Preparation
+from xraylib.networks import models, scoring
+
+
+def flat(*greys):
+    """One image of 8 x 8 a grey value."""
+    return (
+        np.array(greys, np.uint8)[:, np.newaxis, np.newaxis, np.newaxis].repeat(8, 1).repeat(8, 2)
+    )
+
+
+def test_outputs_of_every_batch_in_order():
+    logits = models.logits(mean_network())
+    given = scoring.outputs(logits, [flat(0, 51), flat(255)])
+    assert given.dtype == np.float64
+    assert given.tolist() == pytest.approx([0, 0.2, 1])
+
+
+def test_no_batch_has_no_outputs():
+    assert scoring.outputs(mean_network(), []).shape == (0,)
+
+
+def test_scores_are_the_probability():
+    # 1 / (1 + exp(-.2)) and 1 / (1 + exp(-1)).
+    given = scoring.scores(mean_network(), [flat(51, 255)])
+    assert given.tolist() == pytest.approx([0.549834, 0.731059], abs=1e-6)
+
+
+def test_a_network_without_logits_is_asked_for_its_own_scores():
+    inputs = keras.Input((8, 8, 1), dtype="uint8")
+    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
+    assert scoring.scores(keras.Model(inputs, mean), [flat(51)]).tolist() == pytest.approx([0.2])
+
+
+def test_sure_scores_are_not_made_ties():
+    inputs = keras.Input((8, 8, 1), dtype="uint8")
+    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(0.2)(inputs))
+    logit = keras.layers.Activation("linear", name="logit")(mean)
+    network = keras.Model(inputs, keras.layers.Activation("sigmoid", name="score")(logit))
+    # Logits of 20 and 22: in float32 both scores are 1.
+    twenty, more = scoring.scores(network, [flat(100, 110)])
+    assert twenty < more < 1
+
+
+def test_predictions_stand_beside_their_images(tree):
+    # In another order than by split, so that a row of the split is not a row of the table.
+    table = splits.hold_out_validation(index.from_tree(tree)).sample(frac=1, random_state=0)
+    images = decode(table, Preparation(8))
+    scored = scoring.predictions(mean_network(), images, batch_size=4)
+    chosen = images.table["split"].isin(("validation", "test"))
+    pd.testing.assert_frame_equal(
+        scored.drop(columns="score"), images.table[chosen].reset_index(drop=True)
+    )
+    expected = 1 / (1 + np.exp(-images.pixels[chosen].mean(axis=(1, 2, 3)) / 255))
+    np.testing.assert_allclose(scored["score"], expected, rtol=1e-5)
+    assert len(set(expected.round(4))) > 5  # a wrong order would not pass

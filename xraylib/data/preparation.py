@@ -1,0 +1,86 @@
+"""Prepare a radiograph for a network: one recipe, kept in the record and used by whoever scores."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from xraylib.data import reading, resizing
+from xraylib.data.augmentation import recompressed
+from xraylib.data.resizing import Fit, Resize
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a file becomes the square of pixels that a network takes.
+
+    A network scores an image correctly only if the image was prepared as those it was trained on.
+    `dataclasses.asdict` gives what a record stores, and `Preparation(**stored)` brings it back.
+
+    Attributes:
+        image_size: Height and width of the square in pixels, 1 or more.
+        resize: `"bilinear"`, as `keras.utils.image_dataset_from_directory` does it, without
+            antialiasing, or `"area"`, the average of what falls into a pixel.
+        fit: `"stretch"` changes width / height, `"crop"` cuts the longer side about the middle,
+            `"pad"` adds black to the shorter one.
+        quality: JPEG quality, 1 to 100, at which the image is saved again at its own size before
+            it is resized, so that the files' own qualities differ less; None leaves it as it is.
+
+    Raises:
+        ValueError: A field is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> Preparation(2, fit="pad").square(np.full((2, 4), 9, np.uint8)).tolist()
+        [[9, 9], [0, 0]]
+    """
+
+    image_size: int
+    resize: Resize = "bilinear"
+    fit: Fit = "stretch"
+    quality: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.image_size, int) or self.image_size < 1:
+            raise ValueError(f"image_size must be 1 or more pixels. Received: {self.image_size!r}")
+        for name, known in (("resize", get_args(Resize)), ("fit", get_args(Fit))):
+            value = getattr(self, name)
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}. Received: {value!r}")
+        if self.quality is not None and self.quality not in range(1, 101):
+            raise ValueError(
+                f"quality must be None or a whole number 1 to 100. Received: {self.quality!r}"
+            )
+
+    def __str__(self) -> str:
+        """The recipe in words, e.g. `"224 px, bilinear, stretch"`."""
+        quality = [] if self.quality is None else [f"quality {self.quality}"]
+        return ", ".join([f"{self.image_size} px", self.resize, self.fit, *quality])
+
+    def square(self, pixels: np.ndarray) -> np.ndarray:
+        """Make one radiograph the square that the network takes.
+
+        Args:
+            pixels: Grey uint8 in [0, 255], (height, width).
+
+        Returns:
+            Grey uint8 in [0, 255], (image_size, image_size).
+        """
+        if self.quality is not None:
+            pixels = recompressed(pixels, self.quality)
+        return resizing.square(pixels, image_size=self.image_size, resize=self.resize, fit=self.fit)
+
+    def read(self, path: Path | str) -> np.ndarray:
+        """Read one file and make it the square that the network takes.
+
+        Args:
+            path: A JPEG or PNG file, as `reading.grey` reads it.
+
+        Returns:
+            Grey uint8 in [0, 255], (image_size, image_size).
+
+        Raises:
+            UnreadableImage: The file is missing, damaged or no image.
+        """
+        return self.square(reading.grey(path))

@@ -1,0 +1,66 @@
+"""Score images with a trained network: the one loop that asks it."""
+
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from xraylib import progress
+from xraylib.data.loading import Batches, Images
+from xraylib.networks import models
+
+
+def outputs(network: keras.Model, batches: Iterable[np.ndarray]) -> np.ndarray:
+    """Compute what a network of one output gives for each image.
+
+    Args:
+        network: Takes grey squares, gives (batch, 1); `models.logits` makes one that gives logits.
+        batches: Grey uint8 in [0, 255], each (batch, size, size, 1).
+
+    Returns:
+        float64, (images,).
+    """
+    parts = [np.asarray(network.predict_on_batch(batch), float).ravel() for batch in batches]
+    return np.concatenate([np.empty(0), *parts])
+
+
+def scores(network: keras.Model, batches: Iterable[np.ndarray]) -> np.ndarray:
+    """Score images with a network's probability of PNEUMONIA.
+
+    Where the network has a layer `"logit"`, as those of `models` have, the probability is computed
+    from it in float64: float32 makes every probability beyond a logit of 17 the same 1, a tie.
+
+    Args:
+        network: Gives the probability of PNEUMONIA, (batch, 1).
+        batches: Grey uint8 in [0, 255], each (batch, size, size, 1).
+
+    Returns:
+        float64 in [0, 1], (images,).
+    """
+    if "logit" in {layer.name for layer in network.layers}:
+        return expit(outputs(models.logits(network), batches))
+    return outputs(network, batches)
+
+
+def predictions(network: keras.Model, images: Images, *, batch_size: int) -> pd.DataFrame:
+    """Score validation and test, the one time that test is looked at.
+
+    Args:
+        network: Gives the probability of PNEUMONIA, (batch, 1), of squares prepared as `images`.
+        images: The decoded images of all splits.
+        batch_size: Images that the network scores at a time.
+
+    Returns:
+        The rows of `images.table` in validation and test, with a fresh index and the column score,
+        float64 in [0, 1].
+    """
+    rows = images.table[images.table["split"].isin(("validation", "test"))]
+    batches = Batches(
+        images.pixels, images.table["label"], rows.index.to_numpy(), batch_size=batch_size
+    )
+    numbers = progress.bar(range(len(batches)), total=len(batches), description="scoring")
+    return rows.assign(
+        score=scores(network, (batches[number][0] for number in numbers))
+    ).reset_index(drop=True)
