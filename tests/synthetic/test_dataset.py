@@ -11,8 +11,8 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 from xraylib.synthetic import dataset
-from xraylib.synthetic.anatomy import Grid
 from xraylib.synthetic.dataset import TRAPS, make_tree, radiograph
+from xraylib.synthetic.grid import Grid
 
 NAMES = {
     "NORMAL": re.compile(r"(?P<patient>(NORMAL2-)?IM-\d{4})-0001(-\d{4})?"),

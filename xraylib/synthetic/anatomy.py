@@ -1,4 +1,4 @@
-"""A child's thorax, made of solids, and what a ray meets on its way through it.
+"""Model a child's thorax as solids, and project it along the rays of an X-ray beam.
 
 A thorax is a set of solids (superellipsoids, tubes, shells) in centimetres. Each has a closed
 formula for the length of a ray inside it, so every map here is a true line integral of a
@@ -22,38 +22,36 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import ImageDraw
 from scipy import ndimage
 
+from xraylib.synthetic.grid import Grid, Map, root, step
+
 Kind = Literal["normal", "bacteria", "virus"]
-Map = np.ndarray  # float32 (rows, columns) on the grid below: a thickness in cm, or a share
 
 # Linear attenuation coefficients in 1/cm: mass coefficient (cm2/g, [1], 60 keV) times density.
 SOFT_TISSUE = 0.2048 * 1.06
 BONE = 0.3148 * 1.92
 LUNG_TISSUE = 0.2053  # per g/cm3: the density of a lung depends on how full of air it is
 
-LEFT, TOP, RIGHT, BOTTOM = -18.0, -12.0, 18.0, 24.0  # cm: no picture reaches further
-FINEST_PITCH = 0.06  # cm between grid points
-
 
 def _between(low: float, high: float) -> Any:
-    """A field whose value is drawn evenly from [low, high]."""
+    """A field that is sampled uniformly from [low, high]."""
     return field(metadata={"range": (low, high)})
 
 
-class _Drawn:
+class _Sampled:
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Self:
-        """Draws every field from its range."""
+    def sample(cls, rng: np.random.Generator) -> Self:
+        """Samples every field from its range."""
         return cls(**{f.name: rng.uniform(*f.metadata["range"]) for f in fields(cls)})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
-class Anatomy(_Drawn):
+class Anatomy(_Sampled):
     """One patient: what all the patient's images share. Lengths in cm."""
 
-    texture: float = _between(0, 2**32)  # the seed of vessels and of a lesion's place
+    texture: float = _between(0, 2**32)  # the random seed of the vessels and of the lesion's place
     size: float = _between(0.8, 1.2)  # against the child of the module's text
     half_width: float = _between(8.8, 10.2)  # of the rib cage
     half_depth: float = _between(4.6, 5.8)
@@ -80,10 +78,10 @@ class Anatomy(_Drawn):
 
 
 @dataclass(frozen=True)
-class Pose(_Drawn):
+class Pose(_Sampled):
     """One image of a patient: what changes between two images. Lengths in cm."""
 
-    texture: float = _between(0, 2**32)  # the seed of everything else by chance
+    texture: float = _between(0, 2**32)  # the random seed of everything else
     zoom: float = _between(0.92, 1.1)
     shift_x: float = _between(-0.7, 0.7)
     shift_y: float = _between(-0.7, 0.7)
@@ -98,63 +96,9 @@ class Pose(_Drawn):
     edge: float = _between(0, 1)  # below .12: the collimator's shadow is in the picture
 
 
-class Grid:
-    """The points at which a thorax is drawn: `x` (1, columns) and `y` (rows, 1) in cm."""
-
-    def __init__(self, box: tuple[float, float, float, float], pitch: float) -> None:
-        self.left, self.top, right, bottom = box
-        self.pitch = pitch
-        self.x = np.arange(self.left, right, pitch, dtype=np.float32)[None, :]
-        self.y = np.arange(self.top, bottom, pitch, dtype=np.float32)[:, None]
-        self.shape = (self.y.size, self.x.size)
-
-    def noise(self, rng: np.random.Generator, scale: float) -> Map:
-        """Smooth noise of mean 0 and deviation about 1 whose spots are `scale` cm wide.
-
-        It is fixed to the body: every frame of one patient cuts its part out of the same noise.
-        """
-        lattice = 0.6 * scale
-        spots = (round((BOTTOM - TOP) / lattice) + 4, round((RIGHT - LEFT) / lattice) + 4)
-        coarse = Image.fromarray(rng.standard_normal(spots, dtype=np.float32))
-        corner = np.array([self.left - LEFT, self.top - TOP]) / lattice
-        extent = np.array(self.shape[::-1]) * self.pitch / lattice
-        box = (*corner, *np.minimum(corner + extent, coarse.size))
-        return 1.25 * np.asarray(coarse.resize(self.shape[::-1], Image.Resampling.BICUBIC, box=box))
-
-    def canvas(self) -> Image.Image:
-        """An empty map to draw lines and polygons on."""
-        return Image.new("F", self.shape[::-1])
-
-    def pixels(self, points: np.ndarray) -> np.ndarray:
-        """(n, 2) points in cm as (n, 2) places on a canvas."""
-        return (points - (self.left, self.top)) / self.pitch
-
-    def tube(self, start: tuple[float, float], end: tuple[float, float], radius: float) -> Map:
-        """Chord of a tube, worked out in the box around it only."""
-        chord = np.zeros(self.shape, np.float32)
-        (x0, y0), (x1, y1) = start, end
-        columns = slice(*np.searchsorted(self.x[0], (min(x0, x1) - radius, max(x0, x1) + radius)))
-        rows = slice(*np.searchsorted(self.y[:, 0], (min(y0, y1) - radius, max(y0, y1) + radius)))
-        x, y = self.x[:, columns] - x0, self.y[rows] - y0
-        dx, dy = x1 - x0, y1 - y0
-        along = np.clip((x * dx + y * dy) / (dx * dx + dy * dy), 0, 1)
-        chord[rows, columns] = 2 * _root(radius**2 - (x - along * dx) ** 2 - (y - along * dy) ** 2)
-        return chord
-
-
-def _root(values: Map) -> Map:
-    """Square root, 0 where a ray misses the solid."""
-    return np.sqrt(np.maximum(values, 0))
-
-
-def _step(values: Map) -> Map:
-    """A soft step from 0 to 1 around 0."""
-    return 1 / (1 + np.exp(-np.clip(values, -30, 30)))
-
-
 def _bone_shell(offset: Map) -> Map:
     """Profile of a hollow bone across itself: `offset` 0 on its axis, 1 at its surface."""
-    return _root(1 - offset**2) - 0.6 * _root(1 - (offset / 0.75) ** 2)
+    return root(1 - offset**2) - 0.6 * root(1 - (offset / 0.75) ** 2)
 
 
 def _cage(grid: Grid, a: Anatomy, p: Pose) -> tuple[Map, Map]:
@@ -166,11 +110,9 @@ def _cage(grid: Grid, a: Anatomy, p: Pose) -> tuple[Map, Map]:
     inside = np.clip(1 - u**2, 0, 1)
     depth = a.half_depth * (1 - np.exp(-np.maximum(y + 0.6, 0) / 2.2))
     wall = 0.055  # the cage's wall, as a share of its half width
-    cavity = 2 * depth * _root(1 - (u / (1 - wall)) ** 2)
+    cavity = 2 * depth * root(1 - (u / (1 - wall)) ** 2)
 
-    shell = a.half_depth * np.sqrt(inside) - (a.half_depth - 0.55) * _root(
-        1 - (u / (1 - wall)) ** 2
-    )
+    shell = a.half_depth * np.sqrt(inside) - (a.half_depth - 0.55) * root(1 - (u / (1 - wall)) ** 2)
     # A rib is a screw line on the cage: going round by `angle` it drops, so that all the ribs of
     # one wall are the integers of one field and the front ends join the back ones at the side.
     angle = np.arcsin(np.minimum(u, 1))
@@ -182,7 +124,7 @@ def _cage(grid: Grid, a: Anatomy, p: Pose) -> tuple[Map, Map]:
         offset = (number - np.round(number)) / a.rib_width
         ribs = shell * _bone_shell(offset) * ((number > -0.5) & (number < (7.5 if front else 11.5)))
         if front:  # cartilage, which hardly shows, takes the front ends to the sternum
-            ribs = ribs * _step((u - 0.5) / 0.03)
+            ribs = ribs * step((u - 0.5) / 0.03)
         bone += ribs
     return cavity, bone * 1.25
 
@@ -195,9 +137,9 @@ def _spine(grid: Grid, a: Anatomy) -> Map:
     half = 1.15 + 0.015 * grid.y
     place = grid.y / (a.rib_spacing * 1.05)
     place = place - np.floor(place)  # 0 to 1 from one disc to the next
-    body = _step((place - 0.12) / 0.03) * _step((0.88 - place) / 0.03)
+    body = step((place - 0.12) / 0.03) * step((0.88 - place) / 0.03)
     waist = half * (1 - 0.08 * np.sin(np.pi * place))
-    column = _root(1 - (x / waist) ** 6) * (0.22 + 0.42 * body)
+    column = root(1 - (x / waist) ** 6) * (0.22 + 0.42 * body)
     ring = np.hypot((x - 0.78) / 0.22, (place - 0.4) / 0.2)
     pedicles = 0.25 * np.exp(-(((ring - 0.9) / 0.3) ** 2))
     spinous = 0.25 * np.exp(-((x / 0.14) ** 2) - ((place - 0.75) / 0.16) ** 2)
@@ -235,13 +177,13 @@ def _shoulders(grid: Grid, a: Anatomy, p: Pose) -> tuple[Map, Map]:
     along = np.clip((x - 1.4) / (a.half_width - 2.5), 0, 1.02)
     line = 0.9 + (a.clavicle - 0.9) * along - 0.5 * np.sin(2 * np.pi * along) * along
     radius = 0.36 + 0.12 * np.abs(2 * along - 1)
-    ends = _step((x - 1.4) / 0.08) * _step((a.half_width - 1.2 - x) / 0.1)
+    ends = step((x - 1.4) / 0.08) * step((a.half_width - 1.2 - x) / 0.1)
     bone[rows] += 0.75 * ends * _bone_shell((y - line) / radius)
     return soft, bone
 
 
 def _vessel_tree(grid: Grid, rng: np.random.Generator, prominence: float) -> Map:
-    """Depth of the vessels that branch from both hila, drawn as lines."""
+    """Depth of the vessels that branch from both hila, as lines."""
     canvas = grid.canvas()
     draw = ImageDraw.Draw(canvas)
     for side in (-1, 1):
@@ -279,7 +221,7 @@ def _lesion(grid: Grid, a: Anatomy, p: Pose, kind: Kind, lung: Map, vessels: Map
             centre = side * rng.uniform(3.5 if side < 0 else 4.2, 6.8), rng.uniform(2.5, 9.3)
             radius = [share**0.5 * rng.uniform(2.5, 4.2) for _ in "xy"]
             distance = np.hypot((x - centre[0]) / radius[0], (y - centre[1]) / radius[1])
-            filled = np.maximum(filled, share * _step((1 - distance + 0.2 * shape) / 0.15))
+            filled = np.maximum(filled, share * step((1 - distance + 0.2 * shape) / 0.15))
         return lung * filled * min(1.0, rng.uniform(0.65, 0.95) * p.severity)
     # The zero lines of smooth noise are a net: thickened septa. Two meshes, coarse and fine.
     net = sum(np.exp(-((grid.noise(rng, s) / 0.35) ** 2)) for s in (0.4, 0.7)) / 2
@@ -289,47 +231,68 @@ def _lesion(grid: Grid, a: Anatomy, p: Pose, kind: Kind, lung: Map, vessels: Map
     return amount * (lung * patchy * (0.26 + 0.32 * net) + 1.4 * vessels * hila)
 
 
-def draw_thorax(grid: Grid, a: Anatomy, p: Pose, kind: Kind) -> tuple[Map, Map, Map]:
-    """Optical depth without unit, depth of lung and depth of lesion in cm, on the grid."""
-    x, y = grid.x, grid.y
-    chance = np.random.default_rng([0, int(p.texture)])
-    cavity, bone = _cage(grid, a, p)
-
-    spread = x - 0.6 * p.turn
+def _mediastinum(grid: Grid, a: Anatomy, p: Pose) -> Map:
+    """Depth of heart, great vessels and mediastinum along each ray, in cm."""
+    y = grid.y
+    spread = grid.x - 0.6 * p.turn
     middle = a.mediastinum + max(a.thymus, 0.0) * np.exp(-(((y - 2.8) / 2.2) ** 2))
-    middle = middle - 0.5 * _step((0.8 - y) / 0.5)  # narrow between the lungs' tips
-    middle = middle + 0.4 * np.exp(-(((y - 3.2) / 0.9) ** 2)) * (x > 0)  # the aortic knob
-    centre = 2.4 * a.half_depth * _root(1 - ((spread - 0.2) / middle) ** 2)
+    middle = middle - 0.5 * step((0.8 - y) / 0.5)  # narrow between the lungs' tips
+    middle = middle + 0.4 * np.exp(-(((y - 3.2) / 0.9) ** 2)) * (grid.x > 0)  # the aortic knob
+    centre = 2.4 * a.half_depth * root(1 - ((spread - 0.2) / middle) ** 2)
     cos, sin = math.cos(a.heart_tilt), math.sin(a.heart_tilt)
     dx, dy = spread - a.heart_x, y - a.heart_y - 0.3 * p.breath
     heart = ((cos * dx + sin * dy) / a.heart_long) ** 2 + (
         (cos * dy - sin * dx) / a.heart_short
     ) ** 2
-    heart = 7.4 * _root(1 - heart)
-    great = 6 * _root(1 - ((spread - 1.2) / 2.3) ** 2 - ((y - 5.3) / 2.6) ** 2)  # of the vessels
-    top = a.dome + p.breath + a.dome_step * _step((x - 0.5) / 0.5)
-    top = top + 0.085 * (np.abs(x) - 4.4) ** 2
-    abdomen = 2 * _root((y - top) / 0.16)
-    lung = np.maximum(cavity - (heart**3 + centre**3 + great**3) ** (1 / 3) - abdomen, 0)
+    heart = 7.4 * root(1 - heart)
+    great = 6 * root(1 - ((spread - 1.2) / 2.3) ** 2 - ((y - 5.3) / 2.6) ** 2)  # great vessels
+    return (heart**3 + centre**3 + great**3) ** (1 / 3)
 
-    trunk = (a.half_width + a.fat) * (0.32 + 0.68 * _step((y + 2.2) / 0.8))
-    depth = 2 * (a.half_depth + 0.8 + 0.5 * a.fat) * (0.62 + 0.38 * _step((y - 0.5) / 1.5))
-    body = depth * _root(1 - np.abs(x / trunk) ** 3)
+
+def _gas(grid: Grid, a: Anatomy, p: Pose, rng: np.random.Generator) -> Map:
+    """Depth of air in the airways and in the stomach along each ray, in cm."""
+    gas = grid.tube((-0.2, -9), (-0.2 - 0.2 * p.turn, 4.4), 0.48)
+    gas = np.maximum(gas, grid.tube((-0.3, 4.4), (-2.3, 6.2), 0.36))
+    gas = np.maximum(gas, grid.tube((-0.2, 4.4), (2.4, 6.0), 0.32))
+    if a.stomach > 0:
+        bubble = ((grid.x - 4.6) / (1.5 * a.stomach)) ** 2 + (
+            (grid.y - a.dome - a.dome_step - p.breath - 0.9 * a.stomach - 0.5) / a.stomach
+        ) ** 2
+        gas = gas + 1.6 * a.stomach * root(1 - bubble) * np.clip(
+            1 + 0.12 * grid.noise(rng, 1.5), 0, 2
+        )
+    return gas
+
+
+def project(grid: Grid, a: Anatomy, p: Pose, kind: Kind) -> tuple[Map, Map, Map]:
+    """Projects a thorax along the beam.
+
+    Args:
+        grid: The points to evaluate.
+        a: The patient.
+        p: The image of this patient.
+        kind: `"normal"`, `"bacteria"` or `"virus"`.
+
+    Returns:
+        Optical depth (no unit), depth of lung in cm and depth of lesion in cm, each float32 of
+        the grid's shape.
+    """
+    x, y = grid.x, grid.y
+    rng = np.random.default_rng([0, int(p.texture)])
+    cavity, bone = _cage(grid, a, p)
+    top = a.dome + p.breath + a.dome_step * step((x - 0.5) / 0.5)
+    top = top + 0.085 * (np.abs(x) - 4.4) ** 2
+    abdomen = 2 * root((y - top) / 0.16)
+    lung = np.maximum(cavity - _mediastinum(grid, a, p) - abdomen, 0)
+
+    trunk = (a.half_width + a.fat) * (0.32 + 0.68 * step((y + 2.2) / 0.8))
+    depth = 2 * (a.half_depth + 0.8 + 0.5 * a.fat) * (0.62 + 0.38 * step((y - 0.5) / 1.5))
+    body = depth * root(1 - np.abs(x / trunk) ** 3)
     arms, shoulder_bone = _shoulders(grid, a, p)
     body = np.maximum(body, arms)
-    head = _root(1 - (x / 4.6) ** 2 - ((y - p.chin + 4) / 4) ** 2)
+    head = root(1 - (x / 4.6) ** 2 - ((y - p.chin + 4) / 4) ** 2)
     body = np.maximum(body, 13 * head)
-    airway = grid.tube((-0.2, -9), (-0.2 - 0.2 * p.turn, 4.4), 0.48)
-    airway = np.maximum(airway, grid.tube((-0.3, 4.4), (-2.3, 6.2), 0.36))
-    airway = np.maximum(airway, grid.tube((-0.2, 4.4), (2.4, 6.0), 0.32))
-    gas = airway
-    if a.stomach > 0:
-        bubble = ((x - 4.6) / (1.5 * a.stomach)) ** 2 + (
-            (y - a.dome - a.dome_step - p.breath - 0.9 * a.stomach - 0.5) / a.stomach
-        ) ** 2
-        gas = gas + 1.6 * a.stomach * _root(1 - bubble) * np.clip(
-            1 + 0.12 * grid.noise(chance, 1.5), 0, 2
-        )
+    soft = np.maximum(body - lung - _gas(grid, a, p, rng), 0)
     bone = bone + _spine(grid, a) + shoulder_bone + 0.9 * head
 
     filling = lung / (2 * a.half_depth)  # vessels lie where there is lung around them
@@ -338,13 +301,12 @@ def draw_thorax(grid: Grid, a: Anatomy, p: Pose, kind: Kind) -> tuple[Map, Map, 
     grain = np.clip(1 + 0.5 * grid.noise(patient, 0.35), 0, 3) * 0.16 * a.vessels * filling
     water = _lesion(grid, a, p, kind, lung, vessels)
     lung_attenuation = LUNG_TISSUE * a.lung_density
-    soft = np.maximum(body - lung - gas, 0)
     optical_depth = SOFT_TISSUE * soft + lung_attenuation * lung
     optical_depth += (SOFT_TISSUE - lung_attenuation) * (vessels + grain + water)
     optical_depth += (BONE - SOFT_TISSUE) * a.bone_density * bone
     optical_depth *= a.size
     if p.lead < 0.25:
-        optical_depth += _electrode(grid, chance)
+        optical_depth += _electrode(grid, rng)
     return optical_depth, lung, water
 
 
@@ -353,8 +315,8 @@ def _electrode(grid: Grid, rng: np.random.Generator) -> Map:
     canvas = grid.canvas()
     draw = ImageDraw.Draw(canvas)
     clip_at = rng.uniform((-8, 1), (8, 10))
-    way = rng.uniform(0, 2 * math.pi)  # in which the wire leaves the picture
-    ends = np.stack([clip_at, clip_at + 30 * np.array([math.cos(way), math.sin(way)])])
+    angle = rng.uniform(0, 2 * math.pi)  # in which the wire leaves the picture
+    ends = np.stack([clip_at, clip_at + 30 * np.array([math.cos(angle), math.sin(angle)])])
     bend, t = ends.mean(0) + rng.normal(0, 8, 2), np.linspace(0, 1, 30)[:, None]
     path = (1 - t) ** 2 * ends[0] + 2 * t * (1 - t) * bend + t**2 * ends[1]
     draw.line(grid.pixels(path).ravel().tolist(), fill=0.5, width=max(1, round(0.12 / grid.pitch)))

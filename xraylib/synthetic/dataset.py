@@ -1,21 +1,21 @@
-"""A tree of made radiographs, laid out and named like the Kaggle data set, faults included.
+"""Make a tree of synthetic radiographs, laid out and named like the Kaggle data set.
 
-Everybody can run the series without an account: `make_tree` renders thoraxes (`anatomy` and
-`imaging` have the physics) into `<folder>/chest_xray/{train,val,test}/{NORMAL,PNEUMONIA}/`, and
-the truth about them into `<folder>/masks/{split}/{class}/<stem>_lung.png` and `<stem>_lesion.png`.
+With it everybody can run the series without an account. `make_tree` renders thoraxes (`anatomy`
+and `imaging` have the physics) into `<folder>/chest_xray/{train,val,test}/{NORMAL,PNEUMONIA}/`,
+and their true masks into `<folder>/masks/{split}/{class}/<stem>_lung.png` and `<stem>_lesion.png`.
 
-The real set's faults are traps that can be set one by one (`TRAPS`):
+The faults of the real set are traps that can be set one by one (`TRAPS`):
 
 - `compression`: train/ and val/NORMAL at JPEG quality 95, all else at 75.
 - `shape`: width/height has the median 1.2 in train/ and val/NORMAL, 1.33 in test/NORMAL, 1.5 in
-  PNEUMONIA. It is the field of view that differs, not the thorax.
+  PNEUMONIA. The field of view differs, not the thorax.
 - `sharpness`: train/ and val/NORMAL come from another site, with less blur and enhanced edges.
-- `exposure`: the same pictures have more photons and another characteristic curve.
+- `exposure`: train/ and val/NORMAL have more photons and another characteristic curve.
 - `copies`: a few byte copies under other patients' names, within train/ and within test/.
 - `clutter`: `.DS_Store`, a `__MACOSX` tree of `._*.jpeg` and a second, nested `chest_xray`.
 
-With `traps=()` every parameter but the lungs is drawn alike for both classes. Which images are
-drawn does not depend on the traps: one trap changes its own property and nothing else.
+With `traps=()` both classes have the same distribution of every parameter but the lungs. A trap
+changes its own property and nothing else, for the random numbers do not depend on the traps.
 """
 
 import errno
@@ -27,13 +27,14 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from xraylib import progress
 from xraylib.synthetic.anatomy import Anatomy, Kind, Pose
-from xraylib.synthetic.imaging import Acquisition, Radiograph, draw_acquisition, take
+from xraylib.synthetic.imaging import Acquisition, Radiograph, take
 
 TRAPS: tuple[str, ...] = ("compression", "shape", "sharpness", "exposure", "copies", "clutter")
 MODEL_VERSION = 1  # raise it whenever the same settings give other bytes
@@ -45,19 +46,19 @@ _PNEUMONIA_SHARE = {"train": 0.743, "val": 0.5, "test": 0.625}
 _BACTERIA_SHARE = 2 / 3
 _COLOUR_SHARE = 0.05
 _COPY_SHARE = 0.01
-_IMAGES_A_PATIENT = (0.55, 0.25, 0.12, 0.08)  # chances of 1, 2, 3 and 4
+_IMAGES_PER_PATIENT = (0.55, 0.25, 0.12, 0.08)  # probabilities of 1, 2, 3 and 4 images
 _MEDIAN_ASPECT = {"untrapped": 1.4, "PNEUMONIA": 1.5, "NORMAL": 1.2, "test/NORMAL": 1.33}
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """One image to make: where it goes, whose it is and how it is stored."""
+    """An image to make: its place, its patient and how it is stored."""
 
     split: str
     kind: Kind
-    name: str  # of the file, without its ending
+    name: str  # stem of the file
     patient: int
-    number: int  # of this image among the patient's
+    number: int  # counts the patient's images from 1
     colour: bool
     copy_of: str = ""
 
@@ -67,7 +68,7 @@ class _Plan:
 
     @property
     def other_site(self) -> bool:
-        """Whether the traps take it elsewhere: the real train/NORMAL."""
+        """Whether the traps give it another site, as in the real train/NORMAL."""
         return self.kind == "normal" and self.split != "test"
 
 
@@ -79,21 +80,21 @@ def radiograph(
     aspect: float = 1.4,
     acquisition: Acquisition | None = None,
 ) -> Radiograph:
-    """Makes one radiograph of a patient drawn by chance.
+    """Makes one radiograph of a random patient.
 
     Args:
-        seed: a seed >= 0, or a generator to draw from.
-        kind: "normal", "bacteria" or "virus".
-        size: the short side in pixels, at least 32.
-        aspect: width / height, in [0.7, 2.2].
-        acquisition: exposure and processing; None draws them.
+        seed: Random seed, 0 or more, or a generator.
+        kind: `"normal"`, `"bacteria"` or `"virus"`.
+        size: The short side in pixels, at least 32.
+        aspect: Width / height, in [0.7, 2.2].
+        acquisition: Exposure and processing; None samples them.
 
     Returns:
         A `Radiograph`: `.pixels` uint8 (height, width) in [0, 255], `.lung` and `.lesion` bool of
         the same shape.
 
     Raises:
-        ValueError: an argument out of its range.
+        ValueError: An argument is out of its range.
 
     Example:
         >>> radiograph(0, kind="bacteria", size=96).pixels.shape
@@ -104,8 +105,8 @@ def radiograph(
     if not 0.7 <= aspect <= 2.2:
         raise ValueError(f"aspect (width / height) must lie in [0.7, 2.2]. Received: {aspect}")
     rng = np.random.default_rng(seed)
-    anatomy, pose = Anatomy.draw(rng), Pose.draw(rng)
-    acquisition = acquisition or draw_acquisition(rng)
+    anatomy, pose = Anatomy.sample(rng), Pose.sample(rng)
+    acquisition = acquisition or Acquisition.sample(rng)
     width, height = round(size * max(aspect, 1)), round(size / min(aspect, 1))
     return take(anatomy, pose, acquisition, kind=kind, width=width, height=height)
 
@@ -118,28 +119,28 @@ def make_tree(
     seed: int = 0,
     traps: Collection[str] = TRAPS,
 ) -> Path:
-    """Makes the tree, or returns at once where the same one stands already.
+    """Makes the tree, or returns at once where the same one exists already.
 
-    The tree is made beside `folder` and renamed when it is whole, so that nobody reads half of
-    one. The same settings give the same bytes, on any number of cores.
+    The tree is made beside `folder` and renamed when it is complete, so that nobody reads half of
+    it. The same settings give the same bytes, on any number of cores.
 
     Args:
-        folder: where it goes; must not exist, be empty, or hold a tree of the same settings.
-        images: files in the three splits together, at least 20. 600 gives 440, 16 and 144.
-        size: nominal short side in pixels, at least 32; single images vary by about 12 %.
-        seed: at least 0.
-        traps: which of `TRAPS` are set.
+        folder: Missing, empty, or a tree of the same settings.
+        images: Number of files in the three splits together, at least 20. 600 gives 440, 16, 144.
+        size: Nominal short side in pixels, at least 32; single images vary by about 12 %.
+        seed: Random seed, at least 0.
+        traps: Those of `TRAPS` to set.
 
     Returns:
         `folder`, which holds `chest_xray/`, `masks/` and `made.json` (the settings).
 
     Raises:
-        ValueError: an unknown trap, or a number below its least.
+        ValueError: A trap is unknown, or a number is below its minimum.
         FileExistsError: `folder` holds something else.
-        OSError: the disk is full or cannot be written.
+        OSError: The disk is full or cannot be written.
     """
     folder = Path(folder)
-    if isinstance(traps, str):  # it would be read letter by letter
+    if isinstance(traps, str):  # would be taken for a collection of letters
         raise ValueError(f"traps must be a tuple or list of names. Received: {traps!r}")
     unknown = sorted(set(traps) - set(TRAPS))
     if unknown:
@@ -169,7 +170,7 @@ def make_tree(
             _add_clutter(part / "chest_xray")
         (part / "made.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         if folder.is_dir():
-            folder.rmdir()  # empty: _holds saw to that
+            folder.rmdir()  # empty, as _holds has checked
         part.rename(folder)
     except OSError as error:
         if not _holds(folder, settings):  # else another process was faster: its tree is as good
@@ -180,7 +181,7 @@ def make_tree(
     return folder
 
 
-def _holds(folder: Path, settings: dict) -> bool:
+def _holds(folder: Path, settings: dict[str, Any]) -> bool:
     """True for a tree of these settings, False for nothing; anything else is an error."""
     try:
         made = json.loads((folder / "made.json").read_text(encoding="utf-8"))
@@ -190,58 +191,60 @@ def _holds(folder: Path, settings: dict) -> bool:
         return True
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    what = "a tree of other settings" if made else "something else"
-    raise FileExistsError(f"{folder} holds {what}: choose another folder or remove it")
+    content = "a tree of other settings" if made else "something else"
+    raise FileExistsError(f"{folder} holds {content}: choose another folder or remove it")
 
 
-# ---------------------------------------------------------------- who, where, under which name
+# ---------------------------------------------------------------- patients, places, names
 
 
-def _plan(settings: dict) -> Iterator[_Plan]:
-    """Every image of the tree. Does not look at the traps, but for the copies."""
+def _quotas(total: int) -> Iterator[tuple[str, Kind, int]]:
+    """How many images of each kind each split has."""
+    counts = {"test": round(_TEST_SHARE * total), "val": min(16, max(2, 2 * (total // 40)))}
+    counts["train"] = total - sum(counts.values())
+    for split in ("train", "test", "val"):
+        sick = round(_PNEUMONIA_SHARE[split] * counts[split])
+        bacteria = max(1, round(_BACTERIA_SHARE * sick))
+        yield split, "normal", counts[split] - sick
+        yield split, "bacteria", bacteria
+        yield split, "virus", sick - bacteria
+
+
+def _plan(settings: dict[str, Any]) -> Iterator[_Plan]:
+    """Plans every image of the tree. Of the traps, only the copies matter here."""
     total, rng = settings["images"], np.random.default_rng([settings["seed"], 0])
-    count = {"test": round(_TEST_SHARE * total), "val": min(16, max(2, 2 * (total // 40)))}
-    count["train"] = total - sum(count.values())
     coloured = set(rng.permutation(total)[: max(2, round(_COLOUR_SHARE * total))].tolist())
-    patients = {"IM": 0, "NORMAL2-IM": 0, "bacteria": 0, "virus": 0}  # the families count apart
+    patients = {"IM": 0, "NORMAL2-IM": 0, "bacteria": 0, "virus": 0}  # each family has its numbers
     images = {"bacteria": 0, "virus": 0}
     place = everybody = 0
-    for split in ("train", "test", "val"):
-        sick = round(_PNEUMONIA_SHARE[split] * count[split])
-        bacteria = max(1, round(_BACTERIA_SHARE * sick))
-        quota: dict[Kind, int] = {
-            "normal": count[split] - sick,
-            "bacteria": bacteria,
-            "virus": sick - bacteria,
-        }
-        for kind, wanted in quota.items():
-            plans: list[_Plan] = []
-            while len(plans) < wanted:
-                family = kind if kind != "normal" else rng.choice(["IM", "NORMAL2-IM"])
-                several = int(rng.choice(4, p=_IMAGES_A_PATIENT)) + 1
-                patients[family] += 1
-                everybody += 1
-                for number in range(1, min(several, wanted - len(plans)) + 1):
-                    if kind == "normal":
-                        name = f"{family}-{patients[family]:04d}-0001"
-                        name += f"-{number:04d}" if number > 1 else ""
-                    else:
-                        images[kind] += 1
-                        name = f"person{patients[family]}_{kind}_{images[kind]}"
-                    plans.append(_Plan(split, kind, name, everybody, number, place in coloured))
-                    place += 1
-            yield from _with_copies(plans, settings) if plans else ()
+    for split, kind, quota in _quotas(total):
+        plans: list[_Plan] = []
+        while len(plans) < quota:
+            family = kind if kind != "normal" else rng.choice(["IM", "NORMAL2-IM"])
+            several = int(rng.choice(4, p=_IMAGES_PER_PATIENT)) + 1
+            patients[family] += 1
+            everybody += 1
+            for number in range(1, min(several, quota - len(plans)) + 1):
+                if kind == "normal":
+                    name = f"{family}-{patients[family]:04d}-0001"
+                    name += f"-{number:04d}" if number > 1 else ""
+                else:
+                    images[kind] += 1
+                    name = f"person{patients[family]}_{kind}_{images[kind]}"
+                plans.append(_Plan(split, kind, name, everybody, number, place in coloured))
+                place += 1
+        yield from _with_copies(plans, settings) if plans else ()
 
 
-def _with_copies(plans: list[_Plan], settings: dict) -> list[_Plan]:
-    """Makes the last images of a split and kind copies of its first ones, under their own names."""
+def _with_copies(plans: list[_Plan], settings: dict[str, Any]) -> list[_Plan]:
+    """Turns the last images of a split and kind into copies of the first, under other names."""
     copies = round(_COPY_SHARE * len(plans) + 0.5)
     # The real copies are few, and in train/ and test/ only.
     if "copies" not in settings["traps"] or plans[0].split == "val" or plans[0].kind == "virus":
         return plans
-    kept, last = plans[:-copies], plans[-copies:]
-    originals = [plan for plan in kept if plan.patient != last[0].patient]
-    for place, original in zip(range(len(kept), len(plans)), originals, strict=False):
+    others, last = plans[:-copies], plans[-copies:]
+    originals = [plan for plan in others if plan.patient != last[0].patient]
+    for place, original in zip(range(len(others), len(plans)), originals, strict=False):
         plans[place] = replace(plans[place], copy_of=original.name)
     return plans
 
@@ -249,7 +252,7 @@ def _with_copies(plans: list[_Plan], settings: dict) -> list[_Plan]:
 # ---------------------------------------------------------------- pictures and files
 
 
-def _write_images(part: Path, plans: list[_Plan], settings: dict) -> None:
+def _write_images(part: Path, plans: list[_Plan], settings: dict[str, Any]) -> None:
     for tree in ("chest_xray", "masks"):
         for split in _PNEUMONIA_SHARE:
             for label in ("NORMAL", "PNEUMONIA"):
@@ -276,7 +279,7 @@ def _write_images(part: Path, plans: list[_Plan], settings: dict) -> None:
 
 
 def _paths(part: Path, plan: _Plan, name: str = "") -> tuple[Path, Path, Path]:
-    """Where an image, its lung mask and its lesion mask go."""
+    """The paths of an image, its lung mask and its lesion mask."""
     place, name = Path(plan.split, plan.label), name or plan.name
     masks = part / "masks" / place
     return (
@@ -286,20 +289,20 @@ def _paths(part: Path, plan: _Plan, name: str = "") -> tuple[Path, Path, Path]:
     )
 
 
-def _write_image(part: Path, plan: _Plan, settings: dict) -> None:
+def _write_image(part: Path, plan: _Plan, settings: dict[str, Any]) -> None:
     seed, traps = settings["seed"], settings["traps"]
-    anatomy = Anatomy.draw(np.random.default_rng([seed, 1, plan.patient]))
+    anatomy = Anatomy.sample(np.random.default_rng([seed, 1, plan.patient]))
     rng = np.random.default_rng([seed, 2, plan.patient, plan.number])
-    pose = Pose.draw(rng)
+    pose = Pose.sample(rng)
 
     def site(trap: str) -> str:
         return "clinic" if trap in traps and plan.other_site else "ward"
 
-    acquisition = draw_acquisition(rng, exposure=site("exposure"), sharpness=site("sharpness"))
-    where = "untrapped"
+    acquisition = Acquisition.sample(rng, exposure=site("exposure"), sharpness=site("sharpness"))
+    group = "untrapped"
     if "shape" in traps:
-        where = "test/NORMAL" if plan.split == "test" and plan.label == "NORMAL" else plan.label
-    aspect = float(np.clip(_MEDIAN_ASPECT[where] + 0.1 * rng.standard_normal(), 1.02, 1.9))
+        group = "test/NORMAL" if plan.split == "test" and plan.label == "NORMAL" else plan.label
+    aspect = float(np.clip(_MEDIAN_ASPECT[group] + 0.1 * rng.standard_normal(), 1.02, 1.9))
     height = round(
         settings["size"] * float(np.clip(np.exp(0.12 * rng.standard_normal()), 0.75, 1.3))
     )
@@ -315,7 +318,7 @@ def _write_image(part: Path, plan: _Plan, settings: dict) -> None:
 
 
 def _add_clutter(tree: Path) -> None:
-    """What a Mac and a second archive left in the real one: three times as many `.jpeg` files."""
+    """Adds what macOS and a second archive left in the real set: thrice as many `.jpeg` files."""
     files = sorted(tree.rglob("*.jpeg"))
     for file in files:
         place = file.relative_to(tree)

@@ -1,8 +1,9 @@
-"""From a thorax to its radiograph: the chain of a real one.
+"""Take the radiograph of a thorax: beam, scatter, noise, blur and digital processing.
 
 1. Beer-Lambert: `primary = exp(-optical depth)` [1].
 2. Scatter: a broadly blurred share of the primary, added to it [1, 2].
-3. Quantum noise: Poisson, drawn as a normal deviate: a pixel counts a hundred photons or more [1].
+3. Quantum noise: Poisson, approximated by a normal one, for a pixel counts 100 photons or more
+   [1].
 4. Focal spot and detector blur, one Gaussian [1].
 5. Digital processing: logarithm, flattening of broad differences, edge enhancement, a sigmoid
    characteristic curve, 8 bits [1].
@@ -16,13 +17,14 @@ Sources:
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, get_args
+from typing import NamedTuple, Self, get_args
 
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from xraylib.synthetic.anatomy import FINEST_PITCH, Anatomy, Grid, Kind, Map, Pose, draw_thorax
+from xraylib.synthetic.anatomy import Anatomy, Kind, Pose, project
+from xraylib.synthetic.grid import FINEST_PITCH, Grid, Map
 
 LEAD = 5.0  # optical depth of the marker: white whatever stands behind it
 
@@ -31,8 +33,8 @@ class Radiograph(NamedTuple):
     """A picture and the truth about it.
 
     Attributes:
-        pixels: uint8 (height, width), 0 black (air) to 255 white (bone, lead).
-        lung: bool (height, width), True where a ray meets a good depth of lung, hidden neither
+        pixels: uint8 (height, width), from 0 (black, air) to 255 (white, bone or lead).
+        lung: bool (height, width), True where a ray passes through enough lung, hidden neither
             by the heart nor by the diaphragm.
         lesion: bool (height, width), True in consolidated or infiltrated lung; all False in a
             normal picture.
@@ -43,29 +45,8 @@ class Radiograph(NamedTuple):
     lesion: np.ndarray
 
 
-@dataclass(frozen=True)
-class Acquisition:
-    """How a picture was taken.
-
-    Attributes:
-        photons: mean count of an unattenuated pixel 0.034 cm wide (a short side of 512 px).
-        scatter: scatter-to-primary ratio at the detector, behind the grid.
-        blur: standard deviation in cm of focal spot and detector together.
-        enhancement: share of the unsharp mask that the processing adds; 0 none.
-        contrast: steepness of the characteristic curve.
-        level: its middle, in [0, 1] from the thinnest to the thickest ray.
-    """
-
-    photons: float
-    scatter: float
-    blur: float
-    enhancement: float
-    contrast: float
-    level: float
-
-
-# (low, high) of each field at the two sites. At "ward" everything is taken unless a trap says so.
-_EXPOSURE = {
+# (low, high) of each field at two sites: "clinic" counts more photons and has sharper pictures.
+_EXPOSURE_RANGES = {
     "ward": {
         "photons": (2e3, 8e3),
         "scatter": (0.35, 0.9),
@@ -79,24 +60,45 @@ _EXPOSURE = {
         "level": (0.2, 0.33),
     },
 }
-_SHARPNESS = {
+_SHARPNESS_RANGES = {
     "ward": {"blur": (0.02, 0.045), "enhancement": (0.0, 0.3)},
     "clinic": {"blur": (0.015, 0.025), "enhancement": (0.9, 1.4)},
 }
 
 
-def draw_acquisition(
-    rng: np.random.Generator, *, exposure: str = "ward", sharpness: str = "ward"
-) -> Acquisition:
-    """Draws how a picture is taken; the same draws serve either site.
+@dataclass(frozen=True)
+class Acquisition:
+    """How a picture was taken.
 
-    Args:
-        rng: source of chance.
-        exposure: "ward" or "clinic": photons, scatter and characteristic curve.
-        sharpness: "ward" or "clinic": blur and edge enhancement.
+    Attributes:
+        photons: Mean count of an unattenuated pixel 0.034 cm wide (a short side of 512 px).
+        scatter: Scatter-to-primary ratio at the detector, behind the grid.
+        blur: Standard deviation in cm of focal spot and detector together.
+        enhancement: Share of the unsharp mask that the processing adds; 0 for none.
+        contrast: Steepness of the characteristic curve.
+        level: Its middle, in [0, 1] from the thinnest to the thickest ray.
     """
-    ranges = _EXPOSURE[exposure] | _SHARPNESS[sharpness]
-    return Acquisition(**{name: rng.uniform(*span) for name, span in ranges.items()})
+
+    photons: float
+    scatter: float
+    blur: float
+    enhancement: float
+    contrast: float
+    level: float
+
+    @classmethod
+    def sample(
+        cls, rng: np.random.Generator, *, exposure: str = "ward", sharpness: str = "ward"
+    ) -> Self:
+        """Samples an acquisition; either site uses the same random numbers.
+
+        Args:
+            rng: Random generator, advanced by six numbers.
+            exposure: `"ward"` or `"clinic"`: the site of photons, scatter, contrast and level.
+            sharpness: `"ward"` or `"clinic"`: the site of blur and enhancement.
+        """
+        ranges = _EXPOSURE_RANGES[exposure] | _SHARPNESS_RANGES[sharpness]
+        return cls(**{name: rng.uniform(*limits) for name, limits in ranges.items()})
 
 
 def _marker(width: int, height: int, p: Pose) -> Map:
@@ -117,38 +119,41 @@ def _marker(width: int, height: int, p: Pose) -> Map:
 
 
 def _blur(values: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur by `sigma` pixels; a broad one is worked out at a lower resolution."""
-    less = int(min(8, max(1, sigma / 2.5)))
+    """Gaussian blur by `sigma` pixels; a broad one is computed at a lower resolution."""
+    factor = int(min(8, max(1, sigma / 2.5)))
     size = values.shape[::-1]
-    small = Image.fromarray(values).resize((size[0] // less, size[1] // less), Image.Resampling.BOX)
-    blurred = ndimage.gaussian_filter(np.asarray(small), sigma / less, mode="nearest", truncate=3)
+    small_size = size[0] // factor, size[1] // factor
+    small = Image.fromarray(values).resize(small_size, Image.Resampling.BOX)
+    blurred = ndimage.gaussian_filter(np.asarray(small), sigma / factor, mode="nearest", truncate=3)
     return np.asarray(Image.fromarray(blurred).resize(size, Image.Resampling.BICUBIC))
 
 
 def _expose(
-    optical_depth: Map, pitch: float, how: Acquisition, rng: np.random.Generator
+    optical_depth: Map, pitch: float, acquisition: Acquisition, rng: np.random.Generator
 ) -> np.ndarray:
-    """Optical depth (height, width) of a picture with `pitch` cm a pixel -> uint8 pixels."""
+    """Turns optical depth (height, width), with `pitch` cm a pixel, into uint8 pixels."""
     primary = np.exp(-optical_depth)
-    signal = primary + how.scatter * _blur(primary, 2.5 / pitch)
+    signal = primary + acquisition.scatter * _blur(primary, 2.5 / pitch)
     # Fewer, larger pixels share the same beam: the count of each follows its area.
-    photons = how.photons * (pitch / 0.034) ** 2
+    photons = acquisition.photons * (pitch / 0.034) ** 2
     signal += np.sqrt(signal / photons) * rng.standard_normal(signal.shape, np.float32)
-    signal = ndimage.gaussian_filter(np.maximum(signal, 1e-4), how.blur / pitch, truncate=3)
+    signal = ndimage.gaussian_filter(np.maximum(signal, 1e-4), acquisition.blur / pitch, truncate=3)
     density = -np.log(signal)
     # Processing flattens what is broader than a rib, so that heart and lungs share the greys.
     density -= 0.4 * _blur(density, 1.5 / pitch)
-    if how.enhancement:
-        density += how.enhancement * (density - _blur(density, 0.25 / pitch))
+    if acquisition.enhancement:
+        density += acquisition.enhancement * (density - _blur(density, 0.25 / pitch))
     low, high = (float(v) for v in np.percentile(density[::4, ::4], (3, 97)))
     thick = np.clip((density - low) / max(high - low, 0.1), -0.2, 1.3)
-    curve = 1 / (1 + np.exp(how.contrast * (how.level - thick)))
-    black, white = (1 / (1 + math.exp(how.contrast * (how.level - v))) for v in (-0.05, 1.1))
+    curve = 1 / (1 + np.exp(acquisition.contrast * (acquisition.level - thick)))
+    black, white = (
+        1 / (1 + math.exp(acquisition.contrast * (acquisition.level - v))) for v in (-0.05, 1.1)
+    )
     return np.clip((curve - black) * (255 / (white - black)) + 0.5, 0, 255).astype(np.uint8)
 
 
 def take(
-    anatomy: Anatomy, pose: Pose, how: Acquisition, *, kind: Kind, width: int, height: int
+    anatomy: Anatomy, pose: Pose, acquisition: Acquisition, *, kind: Kind, width: int, height: int
 ) -> Radiograph:
     """Takes the picture of one thorax.
 
@@ -156,15 +161,18 @@ def take(
     less of neck and belly); the thorax itself keeps its proportions.
 
     Args:
-        anatomy: the patient.
-        pose: the patient's pose and everything else that differs between two images.
-        how: exposure and processing.
-        kind: "normal", "bacteria" or "virus".
-        width: of the picture, in pixels.
-        height: of the picture, in pixels.
+        anatomy: The patient.
+        pose: The patient's pose and everything else that differs between two images.
+        acquisition: Exposure and processing.
+        kind: `"normal"`, `"bacteria"` or `"virus"`.
+        width: Width of the picture in pixels.
+        height: Height of the picture in pixels.
 
     Returns:
         A `Radiograph` whose arrays are (height, width).
+
+    Raises:
+        ValueError: `kind` is none of the three.
     """
     if kind not in get_args(Kind):
         raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}. Received: {kind!r}")
@@ -177,12 +185,12 @@ def take(
         np.array([cos * width + abs(sin) * height, abs(sin) * width + cos * height]) * pitch / 2
     )
     grid = Grid((*(centre - extent - 0.3), *(centre + extent + 0.3)), max(FINEST_PITCH, pitch))
-    optical_depth, lung, water = draw_thorax(grid, anatomy, pose, kind)
+    optical_depth, lung, water = project(grid, anatomy, pose, kind)
 
-    step, (x, y) = pitch / grid.pitch, grid.pixels(centre)
-    left = x - step * (cos * width - sin * height) / 2
-    top = y - step * (sin * width + cos * height) / 2
-    frame = (step * cos, -step * sin, left, step * sin, step * cos, top)
+    scale, (x, y) = pitch / grid.pitch, grid.pixels(centre)
+    left = x - scale * (cos * width - sin * height) / 2
+    top = y - scale * (sin * width + cos * height) / 2
+    frame = (scale * cos, -scale * sin, left, scale * sin, scale * cos, top)
 
     def cut(values: Map, filter: Image.Resampling = Image.Resampling.BILINEAR) -> Map:
         image = Image.fromarray(values.astype(np.float32, copy=False))
@@ -192,6 +200,6 @@ def take(
     depth = cut(optical_depth, Image.Resampling.BICUBIC) + _marker(width, height, pose)
     if pose.edge < 0.12:
         depth[:, : int(width * 0.35 * pose.edge)] += 1.5
-    pixels = _expose(np.maximum(depth, 0), pitch, how, rng)
+    pixels = _expose(np.maximum(depth, 0), pitch, acquisition, rng)
     lung_mask = cut(lung) > 0.22 * 2 * anatomy.half_depth
     return Radiograph(pixels, lung_mask, lung_mask & (cut(water) > 0.8))
