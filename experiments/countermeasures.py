@@ -123,25 +123,25 @@ def study(
         rows[-1]["images"] = rows[-2]["images"] = round(weighting.effective_size(weights))
     if (predictions["split"] == "test").any():
         add("test", predictions[predictions["split"] == "test"])
-    looks = looks_of(table[table["split"] == "train"], aspects, seed=seed)
-    scored = swaps.rescore(model, validation, preparation, looks, images=80, seed=seed)
-    for row in swaps.shares(scored, seed=seed).to_dict("records"):
+    profiles = profiles_of(table[table["split"] == "train"], aspects, seed=seed)
+    scored = swaps.rescore(model, validation, preparation, profiles, images=80, seed=seed)
+    for row in swaps.effects(scored, seed=seed).to_dict("records"):
         part = {name: row[name] for name in ("value", "low", "high")}
         rows.append(shared | {"on": "validation", "metric": f"rests on {row['cue']}", **part})
     return rows
 
 
-def looks_of(
+def profiles_of(
     train: pd.DataFrame, aspects: pd.Series | None, *, seed: int
-) -> tuple[swaps.Look, swaps.Look]:
-    """What the classes look like, with the true width/height by file name where that is lost."""
-    looks = swaps.looks(train, seed=seed)
+) -> tuple[swaps.Profile, swaps.Profile]:
+    """The profiles of the classes, with the true width/height by file name where that is lost."""
+    profiles = swaps.profiles(train, seed=seed)
     if aspects is None:
-        return looks
+        return profiles
     names = train["path"].map(lambda path: path.name)
     medians = names.map(aspects).groupby(train["label"]).median()
     negative, positive = (
-        dataclasses.replace(each, aspect=medians[label]) for label, each in enumerate(looks)
+        dataclasses.replace(each, aspect=medians[label]) for label, each in enumerate(profiles)
     )
     return negative, positive
 

@@ -1,7 +1,7 @@
-"""What the networks of finished runs rest on: changes and exchanges on their own validation.
+"""Measure what the networks of finished runs read: perturbations and swaps on their validation.
 
 `python experiments/cues.py RUNS --data FOLDER` writes cues.csv (`perturbations.effects`) and
-shares.csv (`swaps.shares`) into assets/results/shortcuts. RUNS holds records and models as the
+shares.csv (`swaps.effects`) into assets/results/shortcuts. RUNS holds records and models as the
 notebooks leave them, FOLDER the images they were trained on; `--shapes` names a CSV of the columns
 file, width and height, where the images themselves no longer have their shape. Every network is
 written as it comes; started again, those that are there are not asked again.
@@ -12,7 +12,7 @@ import io
 from pathlib import Path
 
 import pandas as pd
-from countermeasures import RESULTS, looks_of
+from countermeasures import RESULTS, profiles_of
 
 from xraylib.data import index, sources, splits
 from xraylib.explain import perturbations, swaps
@@ -37,10 +37,10 @@ def ask(runs: Path, data: Path, *, aspects: pd.Series | None, images: int) -> No
         scored_then = records.predictions(record).query("split == 'validation'")["path"]
         if {Path(path).name for path in scored_then} != {path.name for path in validation["path"]}:
             raise SystemExit(f"{data} does not give the validation images of {record['folder']}")
-        looks = looks_of(train, aspects, seed=seed)
+        profiles = profiles_of(train, aspects, seed=seed)
         changed = perturbations.rescore(model, validation, preparation, images=images, seed=seed)
-        given = swaps.rescore(model, validation, preparation, looks, images=images, seed=seed)
-        share = swaps.shares(given, seed=seed)
+        given = swaps.rescore(model, validation, preparation, profiles, images=images, seed=seed)
+        share = swaps.effects(given, seed=seed)
         # The shares last, for they tell what is done.
         _add(effects, name, changed, perturbations.effects(changed, seed=seed))
         _add(shares, name, changed, share)

@@ -10,13 +10,13 @@ from support.networks import mean_network
 from xraylib.data.preparation import Preparation
 from xraylib.explain import perturbations
 from xraylib.explain.perturbations import (
-    INTERVENTIONS,
     MEASURES,
+    PERTURBATIONS,
     UNCHANGED,
-    Intervention,
-    changed,
+    Perturbation,
     effects,
-    most_moved,
+    most_affected,
+    perturbed,
     rescore,
 )
 
@@ -25,8 +25,8 @@ RAMP = np.tile(np.linspace(20, 235, 60).astype(np.uint8), (40, 1))
 
 
 def scored(rows):
-    """A table as `rescore` gives it, from (path, label, cue, intervention, logit)."""
-    table = pd.DataFrame(rows, columns=["path", "label", "cue", "intervention", "logit"])
+    """A table as `rescore` gives it, from (path, label, cue, perturbation, logit)."""
+    table = pd.DataFrame(rows, columns=["path", "label", "cue", "perturbation", "logit"])
     return table.assign(patient=table["path"], split="validation")
 
 
@@ -42,8 +42,8 @@ def images(folder, greys, size=(30, 20)):
 # ------------------------------------------------------------------ the changes
 
 
-@pytest.mark.parametrize("step", INTERVENTIONS, ids=lambda step: step.name)
-def test_every_intervention_gives_another_picture(step):
+@pytest.mark.parametrize("step", PERTURBATIONS, ids=lambda step: step.name)
+def test_every_perturbation_gives_another_picture(step):
     noise = np.random.default_rng(0).integers(0, 256, RAMP.shape)
     picture = ((RAMP.astype(int) * 3 + noise) // 4).astype(np.uint8)
     after = step.change(picture)
@@ -53,7 +53,7 @@ def test_every_intervention_gives_another_picture(step):
 
 
 def test_names_are_told_apart():
-    assert len({step.name for step in INTERVENTIONS}) == len(INTERVENTIONS)
+    assert len({step.name for step in PERTURBATIONS}) == len(PERTURBATIONS)
 
 
 def test_wider_spreads_the_middle_and_keeps_the_frame():
@@ -97,9 +97,9 @@ def test_blurring_takes_from_the_spread_what_sharpening_adds():
 
 def test_the_logit_of_every_image_before_and_after(tmp_path):
     table = images(tmp_path, [51, 102])
-    white = Intervention("white", "colour", lambda pixels: np.full_like(pixels, 255))
-    found = rescore(mean_network(), table, SQUARES, interventions=[white])
-    assert found[["intervention", "cue", "label"]].to_numpy().tolist() == [
+    white = Perturbation("white", "colour", lambda pixels: np.full_like(pixels, 255))
+    found = rescore(mean_network(), table, SQUARES, perturbations=[white])
+    assert found[["perturbation", "cue", "label"]].to_numpy().tolist() == [
         [UNCHANGED, "", 0],
         [UNCHANGED, "", 1],
         ["white", "colour", 0],
@@ -111,30 +111,30 @@ def test_the_logit_of_every_image_before_and_after(tmp_path):
 def test_files_are_reduced_as_for_training(tmp_path):
     table = images(tmp_path, [255], size=(40, 20))
     # Padded to a square, half of it is black.
-    found = rescore(mean_network(), table, Preparation(8, fit="pad"), interventions=[])
+    found = rescore(mean_network(), table, Preparation(8, fit="pad"), perturbations=[])
     assert found["logit"].tolist() == pytest.approx([0.5])
 
 
 def test_some_images_of_each_class(tmp_path):
     table = images(tmp_path, range(20)).assign(label=[0] * 15 + [1] * 5)
-    found = rescore(mean_network(), table, SQUARES, images=6, interventions=[])
+    found = rescore(mean_network(), table, SQUARES, images=6, perturbations=[])
     assert found["label"].value_counts().to_dict() == {0: 3, 1: 3}
-    again = rescore(mean_network(), table, SQUARES, images=6, interventions=[])
+    again = rescore(mean_network(), table, SQUARES, images=6, perturbations=[])
     assert found["path"].tolist() == again["path"].tolist()
 
 
 def test_an_unreadable_image_is_left_out(tmp_path):
     table = images(tmp_path, [51, 102])
     table["path"][0].write_text("not an image")
-    assert rescore(mean_network(), table, SQUARES, interventions=[])["label"].tolist() == [1]
+    assert rescore(mean_network(), table, SQUARES, perturbations=[])["label"].tolist() == [1]
     table["path"][1].write_text("neither")
     with pytest.raises(ValueError, match=r"not one of 2 images can be read: .*0\.png"):
         rescore(mean_network(), table, SQUARES)
 
 
-def test_nothing_to_intervene_on(tmp_path):
+def test_nothing_to_perturb(tmp_path):
     table = images(tmp_path, [51])
-    with pytest.raises(ValueError, match="no images to intervene on"):
+    with pytest.raises(ValueError, match="there are no images to perturb"):
         rescore(mean_network(), table.head(0), SQUARES)
     network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()], name="plain")
     with pytest.raises(ValueError, match=r"must have a layer named \"logit\".*Received: 'plain'"):
@@ -193,7 +193,7 @@ def test_intervals_hold_the_value_and_are_seeded():
 
 
 def test_effects_need_both_classes_and_the_unchanged():
-    with pytest.raises(ValueError, match="images of both classes: all labels are 1"):
+    with pytest.raises(ValueError, match=r"images of both classes\. Received: only the label 1"):
         effects(scored([row for row in ROWS if row[1] == 1]))
     with pytest.raises(ValueError, match="no unchanged images"):
         effects(scored(ROWS[4:]))
@@ -210,19 +210,19 @@ def test_the_image_whose_diagnosis_turns_comes_first():
         ("near", 0, "shape", "wider", 0.5),
         ("near", 0, "shape", "taller", 0.1),
     ]
-    found = most_moved(scored(rows), "shape", images=2)
+    found = most_affected(scored(rows), "shape", images=2)
     assert found["path"].tolist() == ["near", "far"]
-    assert found["intervention"].tolist() == ["wider", "wider"]
+    assert found["perturbation"].tolist() == ["wider", "wider"]
     assert found.loc[0, ["before", "after"]].tolist() == pytest.approx([0.3775, 0.6225], abs=1e-4)
     with pytest.raises(ValueError, match=r"cue must be one of shape\. Received: 'form'"):
-        most_moved(scored(rows), "form")
+        most_affected(scored(rows), "form")
 
 
 def test_a_changed_file_to_look_at(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(RAMP).save(path)
-    np.testing.assert_array_equal(changed(path, UNCHANGED), RAMP)
+    np.testing.assert_array_equal(perturbed(path, UNCHANGED), RAMP)
     wider = perturbations.scaled(RAMP, width=1.12)
-    np.testing.assert_array_equal(changed(path, "12 % wider"), wider)
+    np.testing.assert_array_equal(perturbed(path, "12 % wider"), wider)
     with pytest.raises(ValueError, match=re.escape("Received: '99 % wider'")):
-        changed(path, "99 % wider")
+        perturbed(path, "99 % wider")

@@ -8,7 +8,7 @@ from support.networks import mean_network
 
 from xraylib.data.preparation import Preparation
 from xraylib.explain.perturbations import UNCHANGED
-from xraylib.explain.swaps import look, looks, rescore, shares, towards
+from xraylib.explain.swaps import effects, profile, profiles, rescore, towards
 
 NOISE = np.random.default_rng(0).integers(60, 180, (60, 90)).astype(np.uint8)
 
@@ -18,8 +18,8 @@ def saved(path, pixels, **how):
     return path
 
 
-def look_of(tmp_path, pixels, *, name="a.jpeg", **how):
-    return look([saved(tmp_path / name, pixels, **how)])
+def profile_of(tmp_path, pixels, *, name="a.jpeg", **how):
+    return profile([saved(tmp_path / name, pixels, **how)])
 
 
 def change(own, other, cue):
@@ -27,13 +27,13 @@ def change(own, other, cue):
     return step.change
 
 
-# ------------------------------------------------------------------ looks
+# ------------------------------------------------------------------ profiles
 
 
-def test_a_look_by_hand(tmp_path):
+def test_a_profile_by_hand(tmp_path):
     half_black = np.zeros((40, 60), np.uint8)
     half_black[:, 30:] = 200
-    found = look_of(tmp_path, half_black, name="a.png")
+    found = profile_of(tmp_path, half_black, name="a.png")
     assert found.aspect == 1.5
     assert np.isnan(found.quality)
     assert found.greys[[0, 199, 200]].tolist() == [0.5, 0.5, 1.0]
@@ -47,21 +47,21 @@ def test_quality_and_aspect_are_medians_of_what_can_be_read(tmp_path):
         for quality, width in ((60, 60), (75, 75), (95, 90))
     ]
     (tmp_path / "bad.jpeg").write_bytes(b"none")
-    found = look([*paths, tmp_path / "bad.jpeg"])
+    found = profile([*paths, tmp_path / "bad.jpeg"])
     assert (found.quality, found.aspect) == (75, 1.25)
 
 
-def test_a_look_needs_one_readable_file(tmp_path):
+def test_a_profile_needs_one_readable_file(tmp_path):
     (tmp_path / "bad.jpeg").write_bytes(b"none")
     with pytest.raises(ValueError, match="not one of 1 images can be read"):
-        look([tmp_path / "bad.jpeg"])
+        profile([tmp_path / "bad.jpeg"])
 
 
 # ------------------------------------------------------------------ changes
 
 
-def test_one_look_given_itself_changes_nothing_but_compression(tmp_path):
-    own = look_of(tmp_path, NOISE, quality=90)
+def test_a_profile_given_itself_changes_nothing_but_compression(tmp_path):
+    own = profile_of(tmp_path, NOISE, quality=90)
     for cue in ("shape", "sharpness", "exposure"):
         changed = change(own, own, cue)(NOISE)
         assert changed.shape == NOISE.shape
@@ -70,41 +70,41 @@ def test_one_look_given_itself_changes_nothing_but_compression(tmp_path):
 
 @pytest.mark.parametrize("width", [60, 120])
 def test_shape_is_cut_to_the_other_width_by_height(tmp_path, width):
-    own = look_of(tmp_path, NOISE)
-    other = look_of(tmp_path, np.resize(NOISE, (60, width)), name="b.jpeg")
+    own = profile_of(tmp_path, NOISE)
+    other = profile_of(tmp_path, np.resize(NOISE, (60, width)), name="b.jpeg")
     rows, columns = change(own, other, "shape")(NOISE).shape
     assert columns / rows == pytest.approx(width / 60, rel=0.03)
     assert rows == 60 or columns == 90
 
 
 def test_exposure_takes_the_other_distribution(tmp_path):
-    dark, light = (look_of(tmp_path, NOISE + add, name=f"{add}.png") for add in (0, 40))
+    dark, light = (profile_of(tmp_path, NOISE + add, name=f"{add}.png") for add in (0, 40))
     np.testing.assert_array_equal(change(dark, light, "exposure")(NOISE), NOISE + 40)
 
 
 def test_sharpness_takes_the_other_spectrum(tmp_path):
-    own = look_of(tmp_path, NOISE, name="a.png")
+    own = profile_of(tmp_path, NOISE, name="a.png")
     smooth = np.asarray(Image.fromarray(NOISE).resize((45, 30)).resize((90, 60)))
-    other = look_of(tmp_path, smooth, name="b.png")
-    changed = look_of(tmp_path, change(own, other, "sharpness")(NOISE), name="c.png")
+    other = profile_of(tmp_path, smooth, name="b.png")
+    changed = profile_of(tmp_path, change(own, other, "sharpness")(NOISE), name="c.png")
     before, after = (np.abs(each.spectrum - other.spectrum)[4:] for each in (own, changed))
     assert after.mean() < before.mean() / 3
 
 
 def test_compression_is_saved_at_the_other_quality(tmp_path):
-    fine, coarse = (look_of(tmp_path, NOISE, name=f"{q}.jpeg", quality=q) for q in (95, 30))
+    fine, coarse = (profile_of(tmp_path, NOISE, name=f"{q}.jpeg", quality=q) for q in (95, 30))
     buffer = io.BytesIO()
     Image.fromarray(NOISE).save(buffer, "JPEG", quality=30)
     expected = np.asarray(Image.open(buffer))
     np.testing.assert_array_equal(change(fine, coarse, "compression")(NOISE), expected)
 
 
-def test_without_a_jpeg_there_is_no_compression_to_exchange(tmp_path):
-    own = look_of(tmp_path, NOISE, name="a.png")
+def test_without_a_jpeg_there_is_no_compression_to_swap(tmp_path):
+    own = profile_of(tmp_path, NOISE, name="a.png")
     assert [step.cue for step in towards(own, own)] == ["shape", "sharpness", "exposure"]
 
 
-# ------------------------------------------------------------------ shares
+# ------------------------------------------------------------------ effects
 
 
 def scored(moved):
@@ -116,12 +116,12 @@ def scored(moved):
         for place, logit in enumerate(logits)
     ]
     table = pd.DataFrame(rows, columns=["path", "patient", "label", "cue", "logit"])
-    return table.assign(intervention=table["cue"].replace("", UNCHANGED))
+    return table.assign(perturbation=table["cue"].replace("", UNCHANGED))
 
 
-def test_shares_by_hand():
+def test_effects_by_hand():
     moved = {"compression": [-1, -3, 2, 4], "shape": [0, -2, 1, -1]}
-    first, second = shares(scored(moved), resamples=0).to_dict("records")
+    first, second = effects(scored(moved), resamples=0).to_dict("records")
     # Normal moves by +1 of the 5, pneumonia by (-1 - 5) / 2 = -3 of them.
     assert first["cue"] == "shape"
     assert (first["class 0"], first["class 1"]) == pytest.approx((0.2, 0.6))
@@ -131,7 +131,7 @@ def test_shares_by_hand():
 
 
 def test_away_from_the_other_class_is_below_zero():
-    (row,) = shares(scored({"shape": [-2, -4, 3, 5]}), resamples=0).to_dict("records")
+    (row,) = effects(scored({"shape": [-2, -4, 3, 5]}), resamples=0).to_dict("records")
     assert row["value"] == pytest.approx(-0.2)
 
 
@@ -144,24 +144,24 @@ def test_intervals_hold_the_value_and_are_seeded():
             value = logit + 3 * label + (moved if label == 0 else -moved)
             rows.append((f"{place}", f"{place}", label, cue, value))
     table = pd.DataFrame(rows, columns=["path", "patient", "label", "cue", "logit"])
-    found = shares(table, resamples=300)
+    found = effects(table, resamples=300)
     (row,) = found.to_dict("records")
     assert 0.1 < row["low"] < row["value"] < row["high"] < 0.3
-    pd.testing.assert_frame_equal(found, shares(table, resamples=300))
+    pd.testing.assert_frame_equal(found, effects(table, resamples=300))
 
 
-def test_a_network_that_puts_the_classes_the_wrong_way_round_has_no_shares():
+def test_a_network_that_puts_the_classes_the_wrong_way_round_has_no_effects():
     table = scored({"shape": [0, 0, 0, 0]})
     table["label"] = 1 - table["label"]
-    assert shares(table, resamples=10)["value"].isna().all()
+    assert effects(table, resamples=10)["value"].isna().all()
 
 
-def test_shares_need_both_classes_and_the_unchanged():
+def test_effects_need_both_classes_and_the_unchanged():
     table = scored({"shape": [0, 0, 0, 0]})
-    with pytest.raises(ValueError, match="both classes: all labels are 1"):
-        shares(table[table["label"] == 1])
+    with pytest.raises(ValueError, match=r"both classes\. Received: only the label 1"):
+        effects(table[table["label"] == 1])
     with pytest.raises(ValueError, match="no unchanged images"):
-        shares(table[table["cue"] == "shape"])
+        effects(table[table["cue"] == "shape"])
 
 
 # ------------------------------------------------------------------ a network
@@ -179,17 +179,17 @@ def classes(tmp_path):
 
 
 def test_a_network_that_reads_the_mean_rests_on_exposure_alone(classes):
-    found = rescore(mean_network(), classes, Preparation(8), looks(classes), images=8)
+    found = rescore(mean_network(), classes, Preparation(8), profiles(classes), images=8)
     assert found["path"].nunique() == 8
-    by_cue = shares(found, resamples=0).set_index("cue")["value"]
+    by_cue = effects(found, resamples=0).set_index("cue")["value"]
     assert by_cue.index[0] == "exposure"
     assert by_cue["exposure"] == pytest.approx(1, abs=0.05)
     assert by_cue.drop("exposure").abs().max() < 0.05
 
 
-def test_an_exchange_needs_both_classes(classes):
+def test_a_swap_needs_both_classes(classes):
     one = classes[classes["label"] == 0]
-    with pytest.raises(ValueError, match=r"both classes: the labels are \[0\]"):
-        looks(one)
-    with pytest.raises(ValueError, match=r"both classes: the labels are \[0\]"):
-        rescore(mean_network(), one, Preparation(8), looks(classes))
+    with pytest.raises(ValueError, match=r"both classes\. Received: the labels \[0\]"):
+        profiles(one)
+    with pytest.raises(ValueError, match=r"both classes\. Received: the labels \[0\]"):
+        rescore(mean_network(), one, Preparation(8), profiles(classes))

@@ -273,7 +273,7 @@ def test_cues_has_one_line_a_perturbation_the_strongest_cue_first():
         ("shape", "taller", "logit, class 1", 0.3),
         ("shape", "taller", "AUC", -0.9),
     ]
-    effects = pd.DataFrame(rows, columns=["cue", "intervention", "measure", "value"])
+    effects = pd.DataFrame(rows, columns=["cue", "perturbation", "measure", "value"])
     effects = effects.assign(low=effects["value"] - 0.05, high=effects["value"] + 0.05)
     (ax,) = render(plots.cues(effects, class_names=CLASSES))
     assert texts(ax.get_yticklabels()) == ["shape: wider", "shape: taller", "exposure: gamma"]

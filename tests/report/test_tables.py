@@ -205,7 +205,7 @@ def test_resting_names_each_cue_and_the_worst_for_the_specificity():
         ("a", "shape", "taller", "AUC", -0.5, -0.6, -0.4),
         ("b", "shape", "wider", "specificity", -0.9, -1.0, -0.8),
     ]
-    names = ["run", "cue", "intervention", "measure", "value", "low", "high"]
+    names = ["run", "cue", "perturbation", "measure", "value", "low", "high"]
     (row,) = resting(shares(run="a"), pd.DataFrame(rows, columns=names)).to_dict("records")
     assert row == {
         "run": "a",

@@ -104,8 +104,8 @@ def network_of(measure, *, sign, size=SIZE):
 def test_a_swap_names_the_trap_that_a_network_reads(tmp_path, trap, measure, sign):
     tree = make_tree(tmp_path / "tree", images=100, size=SIZE, traps=[trap])
     table = index.from_tree(tree / "chest_xray").query("split == 'train'")
-    scored = swaps.rescore(network_of(measure, sign=sign), table, SQUARES, swaps.looks(table))
-    shares = swaps.shares(scored, resamples=0).set_index("cue")["value"]
+    scored = swaps.rescore(network_of(measure, sign=sign), table, SQUARES, swaps.profiles(table))
+    shares = swaps.effects(scored, resamples=0).set_index("cue")["value"]
     assert shares.index[0] == trap
     assert shares[trap] > 0.5
     assert shares.drop(trap).abs().max() < 0.25
@@ -119,8 +119,8 @@ def test_a_swap_names_compression_where_a_network_reads_it(tmp_path):
         Image.fromarray(pixels).save(path, quality=(95, 5)[number % 2])
         rows.append((path, str(number), "train", number % 2))
     table = pd.DataFrame(rows, columns=["path", "patient", "split", "label"])
-    scored = swaps.rescore(network_of(blocks, sign=1), table, SQUARES, swaps.looks(table))
-    shares = swaps.shares(scored, resamples=0).iloc[0]
+    scored = swaps.rescore(network_of(blocks, sign=1), table, SQUARES, swaps.profiles(table))
+    shares = swaps.effects(scored, resamples=0).iloc[0]
     assert shares["cue"] == "compression"
     # Fine files take on the blocks of coarse ones; what those have lost does not come back.
     assert shares["class 0"] > 0.7

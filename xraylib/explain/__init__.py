@@ -1,1 +1,1 @@
-"""What a network reads of a radiograph, found by experiment."""
+"""Find by experiment what a network reads in a radiograph."""

@@ -1,14 +1,13 @@
-"""What a network reads of a radiograph, found by experiment.
+"""Measure what a network reads in a radiograph: perturb the file, score it again, compare.
 
-The same radiograph is changed in one respect that says nothing of the lungs, such as the quality it
-is saved at or the shape it is stretched to, and scored again by the same network. What moves the
-score is a cue that the network leans on. A correlation in the files (`data.shortcuts`) shows what
-could be read; only this shows what is.
+Each perturbation changes one property that says nothing about the lungs, such as the JPEG quality
+or the shape. What moves the score is a cue that the network relies on. A correlation in the files
+(`audit.shortcuts`) shows what a network could use; only this shows what it does use.
 
-To be run on validation. On test it is a diagnosis, for when nothing is to be chosen any more.
+Use it on validation. On test it is a diagnosis, for when nothing remains to be chosen.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -29,19 +28,21 @@ from xraylib.evaluation import intervals, metrics
 from xraylib.networks import models, scoring
 
 UNCHANGED: Final = "unchanged"
-MEASURES: Final = ("logit, class 0", "logit, class 1", "flips", "AUC", "sensitivity", "specificity")
-# Files in memory at once, each in all its changed forms.
+_METRICS: Final = ("AUC", "sensitivity", "specificity")
+MEASURES: Final = ("logit, class 0", "logit, class 1", "flips", *_METRICS)
+# Files in memory at once, each with all its perturbations.
 _PORTION: Final = 32
 
 
 @dataclass(frozen=True)
-class Intervention:
-    """One change of a radiograph.
+class Perturbation:
+    """One change to a radiograph.
 
     Attributes:
         name: What is done, e.g. `"12 % wider"`.
-        cue: What a network would have read if its score moves, e.g. `"shape"`.
-        change: Grey uint8 in [0, 255], (height, width), to the same kind of array of any shape.
+        cue: What a network relies on if its score moves, e.g. `"shape"`.
+        change: Maps grey uint8 in [0, 255], (height, width), to an array of the same kind and of
+            any shape.
     """
 
     name: str
@@ -50,13 +51,13 @@ class Intervention:
 
 
 def scaled(pixels: np.ndarray, *, width: float = 1.0, height: float = 1.0) -> np.ndarray:
-    """Scales what is shown about the middle, in a frame of unchanged size.
+    """Scale the content about the middle, in a frame of unchanged size.
 
     Args:
         pixels: Grey uint8 in [0, 255], (height, width).
-        width: Of the anatomy afterwards, of what it was; what then lies outside is cut, what is
-            missing is filled with the outermost column.
-        height: The same for the rows.
+        width: Factor for the columns. What grows out of the frame is cut; what is missing repeats
+            the outermost column.
+        height: Factor for the rows.
 
     Returns:
         Grey uint8 in [0, 255], (height, width).
@@ -71,14 +72,18 @@ def scaled(pixels: np.ndarray, *, width: float = 1.0, height: float = 1.0) -> np
 
 
 def framed(pixels: np.ndarray, *, border: float) -> np.ndarray:
-    """Adds a black border (above 0) on every side, or cuts one off (below 0).
+    """Add a black border on every side, or cut one off.
 
     Args:
         pixels: Grey uint8 in [0, 255], (height, width).
-        border: Its width, of the picture's height and width.
+        border: Width of the border as a fraction of height and width; below 0 it is cut off.
 
     Returns:
         Grey uint8 in [0, 255] of another shape.
+
+    Example:
+        >>> framed(np.full((10, 20), 255, np.uint8), border=0.1).shape
+        (12, 24)
     """
     rows, columns = (round(abs(border) * side) for side in pixels.shape)
     if border >= 0:
@@ -87,24 +92,29 @@ def framed(pixels: np.ndarray, *, border: float) -> np.ndarray:
 
 
 def blurred(pixels: np.ndarray) -> np.ndarray:
-    """Gaussian blur, its standard deviation 1/224 of the shorter side; uint8 as given."""
+    """Blur grey uint8 (height, width) by a Gaussian: its deviation is 1/224 of the shorter side."""
     return _filtered(pixels, ImageFilter.GaussianBlur(min(pixels.shape) / 224))
 
 
 def sharpened(pixels: np.ndarray) -> np.ndarray:
-    """Doubles what that blur takes away (unsharp mask); uint8 as given."""
+    """Add to grey uint8 (height, width) what `blurred` removes from it (unsharp mask)."""
     mask = ImageFilter.UnsharpMask(min(pixels.shape) / 224, percent=100, threshold=0)
     return _filtered(pixels, mask)
 
 
 def gamma(pixels: np.ndarray, *, exponent: float) -> np.ndarray:
-    """Raises grey values, black 0 and white 1, to this exponent; uint8 as given."""
+    """Raise grey uint8 values, with black as 0 and white as 1, to an exponent.
+
+    Example:
+        >>> gamma(np.array([[0, 128, 255]], np.uint8), exponent=2).tolist()
+        [[0, 64, 255]]
+    """
     levels = np.rint(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)
     return levels[pixels]
 
 
 def equalized(pixels: np.ndarray) -> np.ndarray:
-    """Makes all grey values about equally frequent; uint8 as given."""
+    """Make all grey values of a uint8 (height, width) image about equally frequent."""
     return np.asarray(ImageOps.equalize(Image.fromarray(pixels)))
 
 
@@ -112,62 +122,85 @@ def _filtered(pixels: np.ndarray, mask: ImageFilter.Filter) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).filter(mask))
 
 
-INTERVENTIONS: Final = (
-    Intervention("saved at quality 95", "compression", partial(recompressed, quality=95)),
-    Intervention("saved at quality 75", "compression", partial(recompressed, quality=75)),
-    Intervention("saved at quality 40", "compression", partial(recompressed, quality=40)),
-    Intervention("12 % wider", "shape", partial(scaled, width=1.12)),
-    Intervention("12 % taller", "shape", partial(scaled, height=1.12)),
-    Intervention("10 % narrower", "shape", partial(scaled, width=0.9)),
-    Intervention("cropped by 5 %", "frame", partial(framed, border=-0.05)),
-    Intervention("padded by 5 %", "frame", partial(framed, border=0.05)),
-    Intervention("blurred", "sharpness", blurred),
-    Intervention("sharpened", "sharpness", sharpened),
-    Intervention("gamma .8", "exposure", partial(gamma, exponent=0.8)),
-    Intervention("gamma 1.25", "exposure", partial(gamma, exponent=1.25)),
-    Intervention("histogram equalized", "exposure", equalized),
+PERTURBATIONS: Final = (
+    Perturbation("saved at quality 95", "compression", partial(recompressed, quality=95)),
+    Perturbation("saved at quality 75", "compression", partial(recompressed, quality=75)),
+    Perturbation("saved at quality 40", "compression", partial(recompressed, quality=40)),
+    Perturbation("12 % wider", "shape", partial(scaled, width=1.12)),
+    Perturbation("12 % taller", "shape", partial(scaled, height=1.12)),
+    Perturbation("10 % narrower", "shape", partial(scaled, width=0.9)),
+    Perturbation("cropped by 5 %", "frame", partial(framed, border=-0.05)),
+    Perturbation("padded by 5 %", "frame", partial(framed, border=0.05)),
+    Perturbation("blurred", "sharpness", blurred),
+    Perturbation("sharpened", "sharpness", sharpened),
+    Perturbation("gamma .8", "exposure", partial(gamma, exponent=0.8)),
+    Perturbation("gamma 1.25", "exposure", partial(gamma, exponent=1.25)),
+    Perturbation("histogram equalized", "exposure", equalized),
 )
 
 
 def rescore(
-    model: keras.Model,
+    network: keras.Model,
     table: pd.DataFrame,
     preparation: Preparation,
     *,
+    perturbations: Sequence[Perturbation] = PERTURBATIONS,
     images: int = 0,
     batch_size: int = 32,
-    interventions: Sequence[Intervention] = INTERVENTIONS,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Scores every image of a table as it is and after each intervention.
+    """Score every image as it is and after each perturbation.
 
-    Files are changed at their own size, and made a square for the network afterwards.
+    Files are perturbed at their own size, and prepared for the network afterwards.
 
     Args:
-        model: As `models` builds them: uint8 squares to a layer named `"logit"`.
-        table: Rows of `index`' table, such as validation's: path, label, patient and split.
+        network: As `models` builds them, with a layer named `"logit"`.
+        table: Rows of the index, such as validation's: path, label, patient and split are read.
         preparation: How the images that the network was trained on were prepared.
-        images: At most so many, drawn by `seed`, half of each class where there are enough; 0 for
-            all.
+        perturbations: Which, each with a name of its own.
+        images: Maximum number of images, sampled with `seed`, half of each class where there are
+            enough; 0 for all.
         batch_size: Images that the network scores at a time.
-        interventions: Which.
-        seed: Of the drawing.
+        seed: Random seed of the sample.
 
     Returns:
-        One row an image and intervention, the unchanged image first: path, patient, split, label,
-        cue, intervention, logit. Images that cannot be read are left out.
+        One row for each image and perturbation, the unchanged images first: path, patient, split,
+        label, cue (`""` for the unchanged), perturbation, logit. Unreadable images are left out.
 
     Raises:
-        ValueError: The table is empty, no image can be read, or the model has no such layer.
+        ValueError: The table is empty, no image can be read, or the network has no layer `"logit"`.
     """
     if table.empty:
-        raise ValueError("no images to intervene on: give rows of validation")
-    logits = models.logits(model)
+        raise ValueError("there are no images to perturb: give rows of validation")
+    logits = models.logits(network)
     if images and len(table) > images:
-        drawn = table.sample(frac=1, random_state=seed)
-        place = drawn.groupby("label").cumcount()
-        table = table.loc[place.sort_values(kind="stable").index[:images]].sort_index()
-    steps = (Intervention(UNCHANGED, "", lambda pixels: pixels), *interventions)
+        table = _sample(table, images, seed)
+    steps = (Perturbation(UNCHANGED, "", lambda pixels: pixels), *perturbations)
+    parts = []
+    for rows, squares in _prepared(table, steps, preparation):
+        for step, pixels in zip(steps, squares, strict=True):
+            batches = (pixels[at : at + batch_size] for at in range(0, len(pixels), batch_size))
+            values = {"cue": step.cue, "perturbation": step.name}
+            parts.append(rows.assign(**values, logit=scoring.outputs(logits, batches)))
+    if not parts:
+        raise ValueError(f"not one of {len(table)} images can be read: {table['path'].iloc[0]}")
+    order = {step.name: number for number, step in enumerate(steps)}
+    return pd.concat(parts).sort_values(
+        "perturbation", key=lambda names: names.map(order), kind="stable", ignore_index=True
+    )
+
+
+def _sample(table: pd.DataFrame, images: int, seed: int) -> pd.DataFrame:
+    """Draw images, half of each class where there are enough, in the order of the table."""
+    shuffled = table.sample(frac=1, random_state=seed)
+    place = shuffled.groupby("label").cumcount()
+    return table.loc[place.sort_values(kind="stable").index[:images]].sort_index()
+
+
+def _prepared(
+    table: pd.DataFrame, steps: Sequence[Perturbation], preparation: Preparation
+) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+    """Yield some readable images' rows and their squares, uint8 (steps, images, size, size, 1)."""
 
     def squares(path: Path) -> np.ndarray | None:
         try:
@@ -176,155 +209,155 @@ def rescore(
             return None
         return np.stack([preparation.square(step.change(pixels)) for step in steps])
 
-    parts = []
-    with (
-        ThreadPoolExecutor() as pool,
-        progress.bar(total=len(table), description="intervening") as bar,
-    ):
+    bar = progress.bar(total=len(table), description="perturbing")
+    with ThreadPoolExecutor() as pool, bar:
         for start in range(0, len(table), _PORTION):
-            rows = table.iloc[start : start + _PORTION]
-            found = list(pool.map(squares, rows["path"]))
-            made = [each for each in found if each is not None]
-            rows = rows[[each is not None for each in found]]
-            for number, step in enumerate(steps if made else ()):
-                batch = np.stack([each[number] for each in made])[..., np.newaxis]
-                scores = scoring.outputs(
-                    logits,
-                    (batch[at : at + batch_size] for at in range(0, len(batch), batch_size)),
-                )
-                part = rows[["path", "patient", "split", "label"]]
-                parts.append(part.assign(cue=step.cue, intervention=step.name, logit=scores))
-            bar.update(len(found))
-    if not parts:
-        raise ValueError(f"not one of {len(table)} images can be read: {table['path'].iloc[0]}")
-    order = {step.name: number for number, step in enumerate(steps)}
-    scored = pd.concat(parts)
-    return scored.sort_values(
-        "intervention", key=lambda names: names.map(order), kind="stable"
-    ).reset_index(drop=True)
+            rows = table.iloc[start : start + _PORTION][["path", "patient", "split", "label"]]
+            results = list(pool.map(squares, rows["path"]))
+            readable = [each is not None for each in results]
+            if any(readable):
+                pixels = np.stack([each for each in results if each is not None], axis=1)
+                yield rows[readable], pixels[..., np.newaxis]
+            bar.update(len(results))
 
 
-def effects(
-    scored: pd.DataFrame, *, threshold: float = 0.5, resamples: int = 2000, seed: int = 0
-) -> pd.DataFrame:
-    """What each intervention did to the same images, with intervals over patients.
+def paired_logits(scored: pd.DataFrame, *, by: str) -> pd.DataFrame:
+    """Put the logits of an image beside each other.
 
     Args:
-        scored: As `rescore` returns it, of images of both classes.
-        threshold: A score of at least this is called class 1, in (0, 1).
-        resamples: Of patients, for the percentile intervals of 95 %.
-        seed: Of the resampling.
+        scored: What `rescore` returns.
+        by: `"perturbation"` or `"cue"`: one column each.
 
     Returns:
-        One row an intervention and measure (`MEASURES`): cue, intervention, measure, value, low,
-        high. `"logit, class 0"` is the mean paired change of the logit of that class' images,
-        divided by the standard deviation of all unchanged logits, so that networks can be
-        compared; `"flips"` is the share of images whose decision changed; the others are changes
-        of the metric. How far depends on how large the changes are: see `swaps` for what the
-        cues account for.
+        One row per image, indexed by path, patient and label, float64.
 
     Raises:
         ValueError: There are no unchanged images, or only one class.
     """
     wide = scored.pivot_table(
-        index=["path", "patient", "label"], columns="intervention", values="logit", sort=False
+        index=["path", "patient", "label"], columns=by, values="logit", sort=False
     )
-    if UNCHANGED not in wide:
+    if not {UNCHANGED, ""} & set(wide):
         raise ValueError("there are no unchanged images to compare with: see rescore")
+    labels = set(wide.index.get_level_values("label"))
+    if labels != {0, 1}:
+        raise ValueError(
+            f"effects need images of both classes. Received: only the label {labels.pop()}"
+        )
+    return wide
+
+
+def effects(
+    scored: pd.DataFrame, *, threshold: float = 0.5, resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Measure what each perturbation did to the same images, with a bootstrap over patients.
+
+    Args:
+        scored: What `rescore` returns, of images of both classes.
+        threshold: A score of at least this is called class 1, in (0, 1).
+        resamples: Bootstrap resamples of patients, for percentile intervals of 95 %; 0 for none.
+        seed: Random seed of the bootstrap.
+
+    Returns:
+        One row for each perturbation and measure of `MEASURES`: cue, perturbation, measure, value,
+        low, high. `"logit, class 0"` is the mean paired change of the logit of that class's images,
+        divided by the standard deviation of all unchanged logits, so that networks can be
+        compared; `"flips"` is the proportion of images whose decision changed; the others are
+        changes of the metric. An effect depends on the size of the perturbation: `swaps` makes
+        cues comparable.
+
+    Raises:
+        ValueError: There are no unchanged images, or only one class.
+    """
+    wide = paired_logits(scored, by="perturbation")
     labels = wide.index.get_level_values("label").to_numpy()
-    if len(set(labels)) < 2:
-        raise ValueError(f"effects need images of both classes: all labels are {labels[0]}")
     patients = wide.index.get_level_values("patient").to_numpy()
     weights = np.vstack(
         [np.ones(len(labels)), intervals.patient_weights(patients, resamples, seed)]
     )
     before = wide[UNCHANGED].to_numpy()
-    cues = scored.drop_duplicates("intervention").set_index("intervention")["cue"]
+    cues = scored.drop_duplicates("perturbation").set_index("perturbation")["cue"]
     rows: list[tuple[str, str, str, np.ndarray]] = []
     for name in cues.index.drop(UNCHANGED):
-        found = _measures(labels, before, wide[name].to_numpy(), threshold, weights)
-        rows += [(cues[name], name, measure, found[measure]) for measure in MEASURES]
-    table = pd.DataFrame(rows, columns=["cue", "intervention", "measure", "value"])
-    drawn = np.stack(table["value"].tolist())
+        measures = _measures(labels, before, wide[name].to_numpy(), threshold, weights)
+        rows += [(cues[name], name, measure, measures[measure]) for measure in MEASURES]
+    table = pd.DataFrame(rows, columns=["cue", "perturbation", "measure", "value"])
+    values = np.stack(table["value"].tolist())
     low, high = np.full((2, len(table)), np.nan)
     if resamples:
-        low, high = np.nanpercentile(drawn[:, 1:], [2.5, 97.5], axis=1)
-    return table.assign(value=drawn[:, 0], low=low, high=high)
+        low, high = np.nanpercentile(values[:, 1:], [2.5, 97.5], axis=1)
+    return table.assign(value=values[:, 0], low=low, high=high)
 
 
 def _measures(
     labels: np.ndarray, before: np.ndarray, after: np.ndarray, threshold: float, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Every measure for each row of weights."""
+    """Compute every measure for each row of weights."""
     spread = before.std() or 1.0
+    measures = {}
     with np.errstate(invalid="ignore", divide="ignore"):
-        moved = {
-            f"logit, class {label}": (weights @ ((after - before) * (labels == label)))
-            / (weights @ (labels == label).astype(float))
-            / spread
-            for label in (0, 1)
-        }
+        for label in (0, 1):
+            of_class = (labels == label).astype(float)
+            change = (weights @ ((after - before) * of_class)) / (weights @ of_class)
+            measures[f"logit, class {label}"] = change / spread
     before, after = expit(before), expit(after)
-    flipped = ((before >= threshold) != (after >= threshold)).astype(float)
-    flips = weights @ flipped / weights.sum(axis=1)
-    was, became = (
+    flips = ((before >= threshold) != (after >= threshold)).astype(float)
+    measures["flips"] = weights @ flips / weights.sum(axis=1)
+    first, second = (
         metrics.weighted_metrics(labels, scores, threshold, weights) for scores in (before, after)
     )
-    changes = became - was
-    columns = {name: metrics.METRICS.index(name) for name in MEASURES[3:]}
-    return {
-        **moved,
-        "flips": flips,
-        **{name: changes[:, column] for name, column in columns.items()},
-    }
+    for name in _METRICS:
+        measures[name] = (second - first)[:, metrics.METRICS.index(name)]
+    return measures
 
 
-def most_moved(scored: pd.DataFrame, cue: str, *, images: int = 1) -> pd.DataFrame:
-    """The images that a change of one cue moves most, those first whose diagnosis it turns.
+def most_affected(scored: pd.DataFrame, cue: str, *, images: int = 1) -> pd.DataFrame:
+    """Choose the images whose score depends most on one cue, changed decisions first.
 
     Args:
-        scored: As `rescore` returns it.
-        cue: Of `INTERVENTIONS`.
-        images: At most so many, each once.
+        scored: What `rescore` returns.
+        cue: One of `scored`, e.g. `"shape"`.
+        images: Maximum number of images, each listed once.
 
     Returns:
-        One row an image: path, label, intervention, and the scores before and after, in [0, 1].
+        One row per image: path, label, perturbation, and the scores before and after, in [0, 1].
 
     Raises:
-        ValueError: No intervention in `scored` is of this cue.
+        ValueError: No perturbation in `scored` has this cue.
     """
     if cue not in set(scored["cue"]):
         known = ", ".join(sorted(set(scored["cue"]) - {""}))
         raise ValueError(f"cue must be one of {known}. Received: {cue!r}")
-    unchanged = scored[scored["intervention"] == UNCHANGED].set_index("path")["logit"]
-    moved = scored[scored["cue"] == cue]
-    before, after = moved["path"].map(unchanged), moved["logit"]
-    order = pd.DataFrame({"turned": (before >= 0) != (after >= 0), "far": (after - before).abs()})
-    order = order.sort_values(["turned", "far"], ascending=False, kind="stable")
-    moved = moved.assign(before=expit(before), after=expit(after)).loc[order.index]
-    columns = ["path", "label", "intervention", "before", "after"]
-    return moved.drop_duplicates("path")[columns].head(images).reset_index(drop=True)
+    unchanged = scored[scored["perturbation"] == UNCHANGED].set_index("path")["logit"]
+    rows = scored[scored["cue"] == cue]
+    before, after = rows["path"].map(unchanged), rows["logit"]
+    rows = rows.assign(
+        before=expit(before),
+        after=expit(after),
+        flipped=(before >= 0) != (after >= 0),
+        change=(after - before).abs(),
+    ).sort_values(["flipped", "change"], ascending=False, kind="stable")
+    columns = ["path", "label", "perturbation", "before", "after"]
+    return rows.drop_duplicates("path")[columns].head(images).reset_index(drop=True)
 
 
-def changed(path: Path | str, intervention: str) -> np.ndarray:
-    """One file after an intervention, to be looked at.
+def perturbed(path: Path | str, name: str) -> np.ndarray:
+    """Read one file and perturb it, for a look at it.
 
     Args:
-        path: Of a radiograph.
-        intervention: The name of one of `INTERVENTIONS`, or `UNCHANGED`.
+        path: A JPEG or PNG file, as `reading.grey` reads it.
+        name: Of one of `PERTURBATIONS`, or `UNCHANGED`.
 
     Returns:
         Grey uint8 in [0, 255], (height, width).
 
     Raises:
-        ValueError: There is no such intervention.
-        reading.UnreadableImage: The file gives no pixels.
+        ValueError: There is no such perturbation.
+        UnreadableImage: The file gives no pixels.
     """
-    known = {step.name: step.change for step in INTERVENTIONS}
-    if intervention != UNCHANGED and intervention not in known:
-        raise ValueError(
-            f"intervention must be one of {', '.join([UNCHANGED, *known])}. "
-            f"Received: {intervention!r}"
-        )
+    changes = {step.name: step.change for step in PERTURBATIONS}
+    if name != UNCHANGED and name not in changes:
+        known = ", ".join([UNCHANGED, *changes])
+        raise ValueError(f"name must be one of {known}. Received: {name!r}")
     pixels = reading.grey(path)
-    return pixels if intervention == UNCHANGED else known[intervention](pixels)
+    return pixels if name == UNCHANGED else changes[name](pixels)

@@ -1,17 +1,16 @@
-"""How much of a network's verdict rests on the look of the files, cue by cue.
+"""Measure how much of a network's score rests on each property of the files, by swapping it.
 
-The changes of `perturbations` are as large as somebody chose them. Here each is as large as the
-difference between the classes: every radiograph is given the other class' look in one respect,
-its compression, shape, sharpness or exposure, and scored again. A healthy chest that goes a third
-of the way to the sick ones' scores by their shape alone says that a third of what the network
-tells apart is shape. So cues can be compared, and with no difference in the files there is no
-share.
+The steps of `perturbations` are as large as somebody chose them. Here each is as large as the
+difference between the classes: every radiograph gets the other class's compression, shape,
+sharpness or exposure, one at a time, and is scored again. If swapping the shape alone moves healthy
+chests a third of the way to the scores of the sick ones, the shape has an effect of 1/3. So cues
+can be compared, and where the files do not differ there is no effect.
 
-What a coarse JPEG has lost does not come back, so that the class with the coarser files stays where
-it is, and the share of compression goes up to about a half.
+What a coarse JPEG has lost does not come back: the class with the coarser files stays where it is,
+and compression has an effect of at most about a half.
 
-Grey values and sharpness are partly the lungs' own: consolidation is white. Only what no lung has a
-part in, shape and compression, is a shortcut for certain.
+Grey values and sharpness belong in part to the lungs: consolidation is white. Only shape and
+compression are certain to be shortcuts, for no lung has a part in them.
 """
 
 from collections.abc import Iterable
@@ -37,7 +36,8 @@ from xraylib.explain import perturbations
 CUES: Final = ("compression", "shape", "sharpness", "exposure")
 COLUMNS: Final = ("cue", "value", "low", "high", "class 0", "class 1")
 
-# The picture that a spectrum is taken of, in pixels, and its bands in cycles per picture.
+# The side of the image from which a spectrum is computed, in pixels, and the edges of the
+# spectrum's bands in cycles per side.
 _SIZE: Final = 224
 _BANDS: Final = np.array([1, 4, 8, 12, 16, 24, 32, 48, 64, 88, 112], dtype=float)
 _CENTRES: Final = np.sqrt(_BANDS[1:] * _BANDS[:-1])
@@ -46,15 +46,16 @@ _BROAD: Final = 2
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the files of one class look like, whatever is in the lungs.
+class Profile:
+    """The properties that the files of one class share, whatever is in the lungs.
 
     Attributes:
-        quality: Median JPEG quality, 1 to 100 as `measurements.measure` estimates it; NaN without
-            JPEGs.
+        quality: Median JPEG quality, 1 to 100 as `measurements.jpeg_quality` estimates it; NaN
+            without JPEGs.
         aspect: Median width / height.
-        greys: Share of the pixels at most as bright as each level, (256,), an average picture's.
-        spectrum: Logarithm of the amplitude in ten bands of spatial frequency, (10,), less that of
+        greys: Mean cumulative histogram: the fraction of pixels at most as bright as each level,
+            (256,), in [0, 1].
+        spectrum: Logarithm of the amplitude in ten bands of spatial frequency, (10,), minus that of
             the lowest ones.
     """
 
@@ -64,48 +65,47 @@ class Look:
     spectrum: np.ndarray
 
 
-def looks(table: pd.DataFrame, *, images: int = 100, seed: int = 0) -> tuple[Look, Look]:
-    """Measures what the files of each class look like.
+def profiles(table: pd.DataFrame, *, images: int = 100, seed: int = 0) -> tuple[Profile, Profile]:
+    """Measure the profile of each class.
 
     Args:
-        table: Rows of `index`' table of both classes: train's, which the network learned from.
-        images: At most so many of each class, drawn by `seed`.
-        seed: Of the drawing.
+        table: Rows of the index, of both classes: those of train, which the network learned from.
+        images: Maximum number of images of each class, sampled with `seed`.
+        seed: Random seed of the sample.
 
     Returns:
-        The `Look` of label 0 and that of label 1.
+        The profiles of label 0 and label 1.
 
     Raises:
         ValueError: A class is missing, or none of its images can be read.
     """
     _check_classes(table)
     negative, positive = (
-        look(table.loc[table["label"] == label, "path"], images=images, seed=seed)
+        profile(table.loc[table["label"] == label, "path"], images=images, seed=seed)
         for label in (0, 1)
     )
     return negative, positive
 
 
-def look(paths: Iterable[Path | str], *, images: int = 100, seed: int = 0) -> Look:
-    """Measures what some files look like.
+def profile(paths: Iterable[Path | str], *, images: int = 100, seed: int = 0) -> Profile:
+    """Measure the profile of some files.
 
     Args:
-        paths: Of radiographs of one class.
-        images: At most so many, drawn by `seed`.
-        seed: Of the drawing.
+        paths: Radiographs of one class.
+        images: Maximum number of images, sampled with `seed`.
+        seed: Random seed of the sample.
 
     Returns:
-        Their `Look`. Files that cannot be read are left out.
+        Their profile. Unreadable files are left out.
 
     Raises:
         ValueError: Not one can be read.
     """
     paths = [Path(path) for path in paths]
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(paths))[:images])
+    sample = np.sort(np.random.default_rng(seed).permutation(len(paths))[:images])
     qualities, aspects, greys, spectra = [], [], [], []
-    for path in progress.bar(
-        [paths[each] for each in drawn], total=len(drawn), description="looking"
-    ):
+    for number in progress.bar(sample, total=len(sample), description="measuring profiles"):
+        path = paths[number]
         try:
             content = reading.stored(path)
             pixels = reading.grey(path, content=content)
@@ -116,10 +116,10 @@ def look(paths: Iterable[Path | str], *, images: int = 100, seed: int = 0) -> Lo
         greys.append(np.bincount(pixels.ravel(), minlength=256) / pixels.size)
         spectra.append(_spectrum(pixels))
     if not greys:
-        raise ValueError(f"not one of {len(drawn)} images can be read: {paths[:1]}")
-    known = [each for each in qualities if not np.isnan(each)]
+        raise ValueError(f"not one of {len(sample)} images can be read: {paths[:1]}")
+    known = [quality for quality in qualities if not np.isnan(quality)]
     spectrum = np.mean(spectra, axis=0)
-    return Look(
+    return Profile(
         quality=float(np.median(known)) if known else np.nan,
         aspect=float(np.median(aspects)),
         greys=np.cumsum(np.mean(greys, axis=0)),
@@ -127,69 +127,72 @@ def look(paths: Iterable[Path | str], *, images: int = 100, seed: int = 0) -> Lo
     )
 
 
-def towards(own: Look, other: Look) -> tuple[perturbations.Intervention, ...]:
-    """The changes that give files of one look another, one a cue.
+def towards(own: Profile, other: Profile) -> tuple[perturbations.Perturbation, ...]:
+    """Make the perturbations that turn files of one profile into files of another, one per cue.
 
     Args:
-        own: What they look like.
-        other: What they are to look like.
+        own: The profile of the files.
+        other: The profile to give them.
 
     Returns:
-        `compression`: saved again at the other quality, which brings nothing back that a lower one
-        took; missing where a quality is not known. `shape`: cut to the other width/height, of which
-        a network that takes squares sees no more than that it is stretched. `sharpness`: amplitudes
-        of fine structure as in the other spectrum. `exposure`: grey values replaced so that they
-        are distributed as the other ones.
+        - `compression`: saved again at the other quality, which brings nothing back that a lower
+          one has lost; missing where a quality is not known.
+        - `shape`: cut to the other width / height; a network that takes stretched squares sees
+          only that the content is stretched.
+        - `sharpness`: amplitudes of fine structure as in the other spectrum.
+        - `exposure`: grey values mapped to the other distribution.
     """
-    steps = {
+    changes = {
         "shape": partial(_cut, aspect=other.aspect / own.aspect),
         "sharpness": partial(_filtered, gain=other.spectrum - own.spectrum),
-        "exposure": partial(_replaced, levels=_levels(own.greys, other.greys)),
+        "exposure": partial(_mapped, levels=_levels(own.greys, other.greys)),
     }
     if np.isfinite([own.quality, other.quality]).all():
-        steps["compression"] = partial(recompressed, quality=round(other.quality))
+        changes["compression"] = partial(recompressed, quality=round(other.quality))
     return tuple(
-        perturbations.Intervention(f"{cue} of the other class", cue, steps[cue])
+        perturbations.Perturbation(f"{cue} of the other class", cue, changes[cue])
         for cue in CUES
-        if cue in steps
+        if cue in changes
     )
 
 
 def rescore(
-    model: keras.Model,
+    network: keras.Model,
     table: pd.DataFrame,
     preparation: Preparation,
-    looks: tuple[Look, Look],
+    profiles: tuple[Profile, Profile],
     *,
     images: int = 0,
     batch_size: int = 32,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Scores every image as it is and with the other class' look, one cue at a time.
+    """Score every image as it is and with each property of the other class, one at a time.
 
     Args:
-        model: As for `perturbations.rescore`.
-        table: Rows of `index`' table to score, of both classes, such as validation's.
+        network: As `models` builds them, with a layer named `"logit"`.
+        table: Rows of the index to score, of both classes, such as validation's.
         preparation: How the images that the network was trained on were prepared.
-        looks: Of label 0 and of label 1, as `looks` returns them.
-        images: At most so many of `table`, drawn by `seed`, half of each class; 0 for all.
+        profiles: Of label 0 and label 1, as the function `profiles` returns them.
+        images: Maximum number of images of `table`, sampled with `seed`, half of each class; 0 for
+            all.
         batch_size: Images that the network scores at a time.
-        seed: Of all drawing.
+        seed: Random seed of the samples.
 
     Returns:
-        As `perturbations.rescore`.
+        One row for each image and swap, as `perturbations.rescore` returns them.
 
     Raises:
-        ValueError: As there, or a class is missing.
+        ValueError: A class is missing, none of its images can be read, or the network has no layer
+            `"logit"`.
     """
     _check_classes(table)
     return pd.concat(
         [
             perturbations.rescore(
-                model,
+                network,
                 table[table["label"] == label],
                 preparation,
-                interventions=towards(looks[label], looks[1 - label]),
+                perturbations=towards(profiles[label], profiles[1 - label]),
                 images=-(-images // 2),
                 batch_size=batch_size,
                 seed=seed,
@@ -200,32 +203,26 @@ def rescore(
     )
 
 
-def shares(scored: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """The part of the distance between the classes that each cue accounts for.
+def effects(scored: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Measure how much of the gap between the classes' scores each cue accounts for.
 
     Args:
-        scored: As `rescore` returns it.
-        resamples: Of patients, for the percentile intervals of 95 %; 0 for none.
-        seed: Of the resampling.
+        scored: What `rescore` returns.
+        resamples: Bootstrap resamples of patients, for percentile intervals of 95 %; 0 for none.
+        seed: Random seed of the bootstrap.
 
     Returns:
-        One row a cue, the strongest first, with `COLUMNS`. "class 0" is the mean change of the
-        logit of that class' images towards the other class' mean, as a share of the distance of
-        the two means: 0 is no change, 1 all the way, below 0 away from it. "value" is the mean of
-        both, "low" and "high" are its interval. All are NaN where the network does not put class 1
-        above class 0. Cues overlap, so that shares need not add up to 1.
+        One row per cue, the strongest first, with `COLUMNS`. "class 0" is the mean change of the
+        logit of that class's images towards the other class's mean, divided by the gap between the
+        two means: 0 is no change, 1 all the way, below 0 away from it. "value" is the mean of
+        both classes, "low" and "high" are its interval. All are NaN where the network does not put
+        class 1 above class 0. Cues overlap, so that effects need not add up to 1.
 
     Raises:
         ValueError: There are no unchanged images, or only one class.
     """
-    wide = scored.pivot_table(
-        index=["path", "patient", "label"], columns="cue", values="logit", sort=False
-    )
-    if "" not in wide:
-        raise ValueError("there are no unchanged images to compare with: see rescore")
+    wide = perturbations.paired_logits(scored, by="cue")
     labels = wide.index.get_level_values("label").to_numpy()
-    if set(labels) != {0, 1}:
-        raise ValueError(f"shares need images of both classes: all labels are {labels[0]}")
     patients = wide.index.get_level_values("patient").to_numpy()
     weights = np.vstack(
         [np.ones(len(labels)), intervals.patient_weights(patients, resamples, seed)]
@@ -237,39 +234,40 @@ def shares(scored: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.
         with np.errstate(invalid="ignore"):
             return weights @ (values * (labels == label)) / (weights @ (labels == label))
 
-    distance = means(before, 1) - means(before, 0)
-    distance = np.where(distance > 0, distance, np.nan)
+    gap = means(before, 1) - means(before, 0)
+    gap = np.where(gap > 0, gap, np.nan)
     rows = []
     for cue in (name for name in CUES if name in wide):
-        moved = wide[cue].to_numpy() - before
-        by_class = means(moved, 0) / distance, -means(moved, 1) / distance
+        change = wide[cue].to_numpy() - before
+        by_class = means(change, 0) / gap, -means(change, 1) / gap
         both = (by_class[0] + by_class[1]) / 2
-        drawn = both[1:][np.isfinite(both[1:])]
-        ends = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else [np.nan, np.nan]
+        bootstrap = both[1:][np.isfinite(both[1:])]
+        ends = np.percentile(bootstrap, [2.5, 97.5]) if len(bootstrap) else [np.nan, np.nan]
         rows.append((cue, both[0], *ends, by_class[0][0], by_class[1][0]))
-    found = pd.DataFrame(rows, columns=list(COLUMNS))
-    return found.sort_values("value", ascending=False, kind="stable", ignore_index=True)
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
 def _check_classes(table: pd.DataFrame) -> None:
     if set(table["label"]) != {0, 1}:
         raise ValueError(
-            "an exchange needs images of both classes: the labels are "
+            "a swap needs images of both classes. Received: the labels "
             f"{sorted(set(table['label']))}"
         )
 
 
 def _radius(height: int, width: int) -> np.ndarray:
-    """Of each coefficient of `fft.rfft2`, its cycles per picture."""
+    """The spatial frequency of each coefficient of `fft.rfft2`, in cycles per side."""
     return np.hypot(
         fft.fftfreq(height, 1 / height)[:, np.newaxis], fft.rfftfreq(width, 1 / width)
     ).astype(np.float32)
 
 
 def _spectrum(pixels: np.ndarray) -> np.ndarray:
+    """Logarithm of the amplitude in each band, (10,)."""
     small = Image.fromarray(pixels).resize((_SIZE, _SIZE), Image.Resampling.BOX)
     values = np.asarray(small, dtype=float)
-    # A window, for the picture's edges are steps that are no structure.
+    # A window, for the edges of an image are steps that are no structure.
     window = np.hanning(_SIZE)
     energy = np.abs(fft.rfft2((values - values.mean()) * np.outer(window, window))) ** 2
     band = np.digitize(_radius(_SIZE, _SIZE), _BANDS) - 1
@@ -277,7 +275,7 @@ def _spectrum(pixels: np.ndarray) -> np.ndarray:
 
 
 def _cut(pixels: np.ndarray, *, aspect: float) -> np.ndarray:
-    """Cuts so that width/height becomes `aspect` times what it is."""
+    """Cut the longer side so that width / height is multiplied by `aspect`."""
     height, width = pixels.shape
     rows, columns = round(height * min(1, 1 / aspect)), round(width * min(1, aspect))
     top, left = (height - rows) // 2, (width - columns) // 2
@@ -285,7 +283,7 @@ def _cut(pixels: np.ndarray, *, aspect: float) -> np.ndarray:
 
 
 def _filtered(pixels: np.ndarray, *, gain: np.ndarray) -> np.ndarray:
-    """Multiplies amplitudes by exp(gain), given at the centres of the bands."""
+    """Multiply amplitudes by exp(gain), given at the centres of the bands, (10,)."""
     broad = np.where(np.arange(len(gain)) < _BROAD, 0, gain)
     radius = np.maximum(_radius(*pixels.shape), 0.5)
     factor = np.exp(np.interp(np.log(radius), np.log(_CENTRES), broad)).astype(np.float32)
@@ -294,9 +292,9 @@ def _filtered(pixels: np.ndarray, *, gain: np.ndarray) -> np.ndarray:
 
 
 def _levels(own: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """For each grey level the one that is as far up in the other distribution."""
+    """Map each grey level to that of the same quantile in the other distribution, (256,)."""
     return np.clip(np.searchsorted(other, own - 1e-9), 0, 255).astype(np.uint8)
 
 
-def _replaced(pixels: np.ndarray, *, levels: np.ndarray) -> np.ndarray:
+def _mapped(pixels: np.ndarray, *, levels: np.ndarray) -> np.ndarray:
     return levels[pixels]

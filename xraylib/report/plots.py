@@ -239,24 +239,24 @@ def cues(effects: pd.DataFrame, *, class_names: Sequence[str], ax: Axes | None =
     measures = [f"logit, class {label}" for label in range(len(class_names))]
     moved = effects[effects["measure"].isin(measures)]
     strength = moved["value"].abs().groupby(moved["cue"]).mean()
-    lines = moved.drop_duplicates("intervention")[["cue", "intervention"]]
+    lines = moved.drop_duplicates("perturbation")[["cue", "perturbation"]]
     lines = lines.sort_values("cue", key=lambda names: names.map(strength.rank(ascending=False)))
     figure, ax = _panel(ax, height=1.0 + 0.27 * len(lines) + 0.15 * len(strength))
     # A gap before each new cue.
     gaps = lines["cue"].ne(lines["cue"].shift()).cumsum() - 1
-    places = pd.Series(np.arange(len(lines)) + 0.5 * gaps.to_numpy(), index=lines["intervention"])
+    places = pd.Series(np.arange(len(lines)) + 0.5 * gaps.to_numpy(), index=lines["perturbation"])
     for label, (measure, name) in enumerate(zip(measures, class_names, strict=True)):
         rows = moved[moved["measure"] == measure]
         ax.errorbar(
             rows["value"],
-            rows["intervention"].map(places) + 0.3 * (label - 0.5),
+            rows["perturbation"].map(places) + 0.3 * (label - 0.5),
             xerr=_whiskers(rows),
             capsize=2,
             label=name,
             **_mark(label),
         )
     ax.axvline(0, color="0.6", linewidth=0.8)
-    ax.set_yticks(places, lines["cue"] + ": " + lines["intervention"])
+    ax.set_yticks(places, lines["cue"] + ": " + lines["perturbation"])
     ax.invert_yaxis()
     ax.set_xlabel("mean change of an image's logit, in standard deviations of all logits")
     _legend_above(ax)
@@ -267,7 +267,7 @@ def shares(table: pd.DataFrame, *, class_names: Sequence[str], ax: Axes | None =
     """The effect of swapping each cue for that of the other class, the largest on top.
 
     Args:
-        table: What `swaps.shares` returns.
+        table: What `swaps.effects` returns.
         class_names: Names of the labels 0 and 1.
         ax: Where to draw; None for a figure of its own.
 

@@ -45,7 +45,7 @@ def found_in_shares(shares: pd.DataFrame) -> str:
     """What a network's verdict rests on, as sentences in Markdown.
 
     Args:
-        shares: As `swaps.shares` returns it.
+        shares: As `swaps.effects` returns it.
 
     Returns:
         One paragraph.

@@ -78,11 +78,11 @@ def resting(shares: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
     """A table for reading of what the verdicts of several networks rest on.
 
     Args:
-        shares: As `swaps.shares` returns it, with a column run that names the network.
+        shares: As `swaps.effects` returns it, with a column run that names the network.
         effects: As `perturbations.effects` returns it, with the same column.
 
     Returns:
-        One row a run: the share of each cue with its interval, and the intervention that takes
+        One row a run: the share of each cue with its interval, and the perturbation that takes
         most from the specificity, by how much.
     """
     rows = []
@@ -93,7 +93,7 @@ def resting(shares: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
         specificity = effects[(effects["run"] == run) & (effects["measure"] == "specificity")]
         worst = specificity.loc[specificity["value"].idxmin()]
         change = sentences.interval(worst["value"], worst["low"], worst["high"])
-        rows.append(row | {"specificity suffers most": f"{worst['intervention']}: {change}"})
+        rows.append(row | {"specificity suffers most": f"{worst['perturbation']}: {change}"})
     return pd.DataFrame(rows)
 
 

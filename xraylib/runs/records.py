@@ -105,7 +105,7 @@ class Run:
                 columns are left out. The paths are stored from the data's folder on.
             metrics: As `thresholds.summary` returns it.
             interventions: As `perturbations.effects` returns it, where they were done.
-            shares: As `swaps.shares` returns it, likewise.
+            shares: As `swaps.effects` returns it, likewise.
             **more: What else belongs into the record, JSON values, e.g. `counts`.
 
         Returns:
