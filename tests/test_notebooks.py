@@ -47,7 +47,7 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def executed(made, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
-    done = execution.run_notebooks(NOTEBOOKS, out=out, given={"SOURCE": str(made), **TINY})
+    done = execution.run_notebooks(NOTEBOOKS, out=out, parameters={"SOURCE": str(made), **TINY})
     return out, done
 
 
@@ -74,8 +74,8 @@ def test_is_stored_clean_and_short(path):
 
 @every_notebook
 def test_shares_its_parameters_with_the_others(path):
-    names = parameters.known_parameters(path)
-    shared = parameters.known_parameters(NOTEBOOKS[0])
+    names = parameters.names_in(path)
+    shared = parameters.names_in(NOTEBOOKS[0])
     extra = {path.stem[:2]: ["RANDOM_SCALE"] for path in STEPS}
     extra |= {number: ["RANDOM_SCALE", "WEIGHTS"] for number in ("03", "04")}
     extra |= {"05": ["PREVALENCE", "OUTSIDE"]}
@@ -100,7 +100,7 @@ def test_two_steps_differ_only_in_what_the_step_changes(first, second):
 @pytest.mark.parametrize("path", PARAMETERS, ids=lambda path: path.stem)
 def test_a_file_of_parameters_names_only_what_every_notebook_knows(path):
     names = set(yaml.safe_load(path.read_text(encoding="utf-8")))
-    assert all(names <= set(parameters.known_parameters(notebook)) for notebook in NOTEBOOKS)
+    assert all(names <= set(parameters.names_in(notebook)) for notebook in NOTEBOOKS)
 
 
 def test_the_originals_sizes_are_the_defaults():
@@ -145,7 +145,7 @@ def test_the_comparison_shows_every_step(executed):
 def test_the_comparison_scores_a_folder_from_outside(executed, made, tmp_path):
     out, _ = executed
     given = {"SOURCE": str(made), "RUN_DIR": str(out), "OUTSIDE": str(made / "test")}
-    done = execution.run_notebooks(NOTEBOOKS[-1:], out=tmp_path, given=given)
+    done = execution.run_notebooks(NOTEBOOKS[-1:], out=tmp_path, parameters=given)
     assert done["status"].tolist() == ["done"], done["error"].tolist()
     (cell,) = [cell for cell in code(tmp_path / "05_comparison.ipynb") if "OUTSIDE)" in cell.source]
     (shown,) = [output for output in cell.outputs if "text/html" in output.get("data", {})]

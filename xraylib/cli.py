@@ -131,9 +131,9 @@ def _run(asked: argparse.Namespace) -> int:
         raise errors.NotebookError(
             f"no notebooks: run this in the project's folder, or name some. Received: {Path.cwd()}"
         )
-    given: dict[str, Any] = parameters.read_parameters(asked.parameters) if asked.parameters else {}
+    given: dict[str, Any] = parameters.read_yaml(asked.parameters) if asked.parameters else {}
     given |= {name: parameters.literal(value) for name, value in asked.p}
-    done = execution.run_notebooks(notebooks, out=asked.out, given=given, jobs=asked.jobs)
+    done = execution.run_notebooks(notebooks, out=asked.out, parameters=given, jobs=asked.jobs)
     print()
     folder = Path(given.get("RUN_DIR", asked.out))
     _show(folder)

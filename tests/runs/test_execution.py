@@ -1,10 +1,12 @@
-"""Notebooks in a batch: what runs, what is refused, what a failure leaves."""
+"""Many notebooks: what runs, what is refused, and what a failure or an end from outside leaves."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,32 +16,44 @@ import pytest
 from support.notebooks import notebook
 
 from xraylib import errors
-from xraylib.errors import ParameterError
-from xraylib.runs import execution, parameters
+from xraylib.runs import execution, process
+
+SAFETY_SECONDS = 300  # no test rests on how long something takes
 
 
-def test_a_failing_notebook_does_not_keep_the_next_from_running(tmp_path, capsys):
+def printed(output):
+    """What the last cell of an executed notebook printed."""
+    return nbformat.read(output, as_version=4).cells[-1].outputs[0]["text"].strip()
+
+
+# ------------------------------------------------------------------ what runs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_failing_notebook_does_not_keep_the_next_from_running(tmp_path, capsys, jobs):
     bad = notebook(tmp_path / "bad.ipynb", "1 / 0")
     good = notebook(tmp_path / "good.ipynb", "print(A)", parameters="A: int = 1")
-    done = execution.run_notebooks([bad, good], out=tmp_path / "out", given={"A": 7})
+    out = tmp_path / "out"
+    done = execution.run_notebooks([bad, good], out=out, parameters={"A": 7}, jobs=jobs)
+    assert done["notebook"].tolist() == ["bad", "good"]
     assert done["status"].tolist() == ["failed", "done"]
-    assert "ZeroDivisionError: division by zero" in done["error"][0]
-    ran = nbformat.read(done["output"][1], as_version=4)
-    assert ran.cells[-1].outputs[0]["text"] == "7\n"
+    assert done["error"].tolist() == ["cell 3: ZeroDivisionError: division by zero", ""]
+    assert printed(done["output"][1]) == "7"
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("bad   failed") and lines[1].startswith("good  done")
 
 
+@pytest.mark.slow
 def test_each_notebook_gets_what_it_knows_and_the_folder(tmp_path):
-    path = notebook(tmp_path / "one.ipynb", "print(RUN_DIR)")
-    other = notebook(tmp_path / "two.ipynb", "print(B)", parameters="B: int = 1")
-    done = execution.run_notebooks([path, other], out=tmp_path / "out", given={"B": 2})
-    assert done["status"].tolist() == ["done", "done"]
-    ran = nbformat.read(done["output"][0], as_version=4)
-    assert ran.cells[-1].outputs[0]["text"].strip() == str(tmp_path / "out")
+    one = notebook(tmp_path / "one.ipynb", "print(RUN_DIR)")
+    two = notebook(tmp_path / "two.ipynb", "print(B)", parameters="B: str = ''")
+    done = execution.run_notebooks([one, two], out=tmp_path / "out", parameters={"B": "größer\n'"})
+    assert [printed(output) for output in done["output"]] == [str(tmp_path / "out"), "größer\n'"]
 
 
-def test_side_by_side_the_first_meet_and_the_last_waits(tmp_path, capsys):
+@pytest.mark.slow
+def test_side_by_side_the_first_meet_and_the_last_waits(tmp_path):
     # Each of the two waits until the other one is there, too.
     meet = """
 from pathlib import Path
@@ -47,61 +61,89 @@ import time
 Path(RUN_DIR, "{mine}").touch()
 while not Path(RUN_DIR, "{other}").exists():
     time.sleep(0.05)
-time.sleep({after})
 Path(RUN_DIR, "{mine} done").touch()
 """
-    slow = notebook(tmp_path / "slow.ipynb", meet.format(mine="slow", other="quick", after=1))
-    quick = notebook(tmp_path / "quick.ipynb", meet.format(mine="quick", other="slow", after=0))
-    last = notebook(
-        tmp_path / "last.ipynb",
-        "import os; print(sorted(n for n in os.listdir(RUN_DIR) if 'done' in n))",
-    )
+    one = notebook(tmp_path / "one.ipynb", meet.format(mine="one", other="two"))
+    two = notebook(tmp_path / "two.ipynb", meet.format(mine="two", other="one"))
+    seen = "import os; print(sorted(name for name in os.listdir(RUN_DIR) if 'done' in name))"
+    last = notebook(tmp_path / "last.ipynb", seen)
+    out = tmp_path / "out"
     done = execution.run_notebooks(
-        [slow, quick, last], out=tmp_path / "out", jobs=2, timeout_seconds=120
+        [one, two, last], out=out, jobs=2, timeout_seconds=SAFETY_SECONDS
     )
-    assert done["notebook"].tolist() == ["slow", "quick", "last"]
     assert done["status"].tolist() == ["done"] * 3
-    said = nbformat.read(done["output"][2], as_version=4).cells[-1].outputs[0]["text"]
-    assert said.strip() == "['quick done', 'slow done']"
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines][2] == "last"
+    assert printed(done["output"][2]) == "['one done', 'two done']"
 
 
-def test_side_by_side_a_failure_and_a_process_that_dies_are_told(tmp_path):
-    bad = notebook(tmp_path / "bad.ipynb", "1 / 0")
-    # The kernel's parent is the process that executes the notebook, and no longer this one.
-    dead = notebook(
-        tmp_path / "dead.ipynb",
-        f"import os; assert os.getppid() != {os.getpid()}; os.kill(os.getppid(), 9)",
-    )
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_a_failure_and_the_others_run(tmp_path):
+    # The kernel's parent is the process that executes the notebook, and not this one.
+    killing = f"import os; assert os.getppid() != {os.getpid()}; os.kill(os.getppid(), 9)"
+    dead = notebook(tmp_path / "dead.ipynb", killing)
     good = notebook(tmp_path / "good.ipynb", "print(A)")
-    done = execution.run_notebooks([bad, dead, good], out=tmp_path / "out", jobs=2)
-    assert done["status"].tolist() == ["failed", "failed", "done"]
-    assert "ZeroDivisionError: division by zero" in done["error"][0]
-    assert done["error"][1] == "its process was ended by SIGKILL, perhaps for want of memory"
+    last = notebook(tmp_path / "last.ipynb", "print(A)")
+    done = execution.run_notebooks([dead, good, last], out=tmp_path / "out", jobs=2)
+    assert done["status"].tolist() == ["failed", "done", "done"]
+    assert done["error"][0] == "its process was ended by SIGKILL, perhaps for want of memory"
 
 
-def test_side_by_side_in_a_script_without_a_guard(tmp_path):
-    paths = [str(notebook(tmp_path / name)) for name in ("a.ipynb", "b.ipynb")]
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from xraylib.runs import execution\n"
-        f"done = execution.run_notebooks({paths}, out={str(tmp_path / 'out')!r}, jobs=2)\n"
-        "print(done['error'][0])"
-    )
-    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
-    assert 'call run_notebooks under if __name__ == "__main__":' in ran.stdout
+@pytest.mark.slow
+def test_a_kernel_that_dies_and_a_cell_that_takes_too_long_are_failures(tmp_path):
+    dead = notebook(tmp_path / "dead.ipynb", "import os; os._exit(3)")
+    slow = notebook(tmp_path / "slow.ipynb", "import time; time.sleep(3600)")
+    done = execution.run_notebooks([dead, slow], out=tmp_path / "out", timeout_seconds=3)
+    assert done["status"].tolist() == ["failed", "failed"]
+    assert done["error"][0].startswith("DeadKernelError: ")
+    assert done["error"][1].startswith("CellTimeoutError: ")
+
+
+@pytest.mark.slow
+def test_what_kernels_write_to_standard_error_is_in_the_log(tmp_path, capfd):
+    path = notebook(tmp_path / "one.ipynb", "import os; os.write(2, b'from C');")
+    execution.run_notebooks([path], out=tmp_path / "out")
+    assert "from C" in (tmp_path / "out" / "kernels.log").read_text(encoding="utf-8")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_one_notebook_by_itself(tmp_path):
+    path = notebook(tmp_path / "one.ipynb", "print(A)")
+    output = tmp_path / "copy.ipynb"
+    seconds, error = process.execute(path, output, {"A": 3})
+    assert (error, printed(output)) == ("", "3") and seconds > 0
+    unwritable = tmp_path / "no folder" / "copy.ipynb"
+    assert process.execute(path, unwritable, {}).error.startswith("FileNotFoundError: ")
+
+
+@pytest.mark.slow
+def test_kernels_talk_over_sockets_where_their_names_fit(tmp_path, monkeypatch):
+    about = "from ipykernel import connect; print(connect.get_connection_info())"
+    path = notebook(tmp_path / "one.ipynb", about)
+    output = tmp_path / "copy.ipynb"
+    with tempfile.TemporaryDirectory(prefix="x") as short:
+        for folder, transport in ((short, "ipc"), (tmp_path / (100 * "x"), "tcp")):
+            Path(folder).mkdir(exist_ok=True)
+            monkeypatch.setattr(tempfile, "tempdir", str(folder))
+            assert process.execute(path, output, {}).error == ""
+            assert json.loads(printed(output))["transport"] == transport
+            assert not os.listdir(folder)
+
+
+# ------------------------------------------------------------------ ended from outside
 
 
 @contextlib.contextmanager
-def started(paths, out, *, on_interrupt=signal.SIG_DFL):
-    """The command line at work on notebooks, two at a time; killed in the end."""
+def started(tmp_path, source, *, on_interrupt=signal.SIG_DFL):
+    """The command line at work on three notebooks, two at a time; killed in the end."""
+    paths = [notebook(tmp_path / name, source) for name in ("a.ipynb", "b.ipynb", "c.ipynb")]
+    command = Path(sys.executable).with_name("xraylib")
     run = subprocess.Popen(
-        [Path(sys.executable).with_name("xraylib"), "run", *paths, "--out", out, "--jobs", "2"],
-        stdout=subprocess.PIPE,
+        [command, "run", *paths, "--out", tmp_path / "out", "--jobs", "2"],
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env=os.environ | {"STARTED_BY": str(tmp_path)},
         # In the background of a shell script, the tests themselves may ignore it.
         preexec_fn=lambda: signal.signal(signal.SIGINT, on_interrupt),
     )
@@ -112,97 +154,81 @@ def started(paths, out, *, on_interrupt=signal.SIG_DFL):
         run.wait()
 
 
-def kernels_of(run, out):
-    """The process numbers of two kernels, once both are there."""
-    deadline = time.monotonic() + 120
-    while run.poll() is None and time.monotonic() < deadline:
-        found = [int(name) for name in os.listdir(out) if name.isdigit()] if out.exists() else []
-        if len(found) == 2:
-            return found
-        time.sleep(0.1)
-    raise AssertionError("the kernels did not start")
+def of_this_test(tmp_path):
+    """The processes that `started` led to, whoever is their parent now."""
+    alive = []
+    for each in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            mine = each.environ().get("STARTED_BY") == str(tmp_path)
+            if mine and each.status() != psutil.STATUS_ZOMBIE:
+                alive.append(each)
+    return alive
 
 
-def gone(process, within=60):
-    """Whether a process ends in so many seconds; one that nobody asks for its status has ended."""
-    try:
-        asked = psutil.Process(process)
-        deadline = time.monotonic() + within
-        while asked.is_running() and asked.status() != psutil.STATUS_ZOMBIE:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.1)
-    except psutil.NoSuchProcess:
-        pass
-    return True
+def wait_until(reached, what):
+    deadline = time.monotonic() + SAFETY_SECONDS
+    while not reached():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
 
 
+def end(run, tmp_path, by):
+    """Ends the command; what it wrote to standard error, once all its processes are gone."""
+    if by == signal.SIGINT:
+        os.killpg(run.pid, by)  # as a terminal does
+    else:
+        run.send_signal(by)
+    said = run.communicate(timeout=SAFETY_SECONDS)[1]
+    wait_until(lambda: not of_this_test(tmp_path), "processes go on")
+    return said
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("ended_by", "on_interrupt"),
+    ("by", "on_interrupt", "status", "said"),
     [
-        (signal.SIGINT, signal.SIG_DFL),
-        (signal.SIGTERM, signal.SIG_IGN),  # as in the background of a shell script
-        (signal.SIGKILL, signal.SIG_DFL),
+        (signal.SIGINT, signal.SIG_DFL, 130, "\nstopped; what was finished is kept\n"),
+        # As in the background of a shell script.
+        (signal.SIGTERM, signal.SIG_IGN, -signal.SIGTERM, ""),
+        (signal.SIGKILL, signal.SIG_DFL, -signal.SIGKILL, ""),
     ],
 )
-def test_nothing_goes_on_when_what_runs_side_by_side_is_stopped(tmp_path, ended_by, on_interrupt):
-    wait = "import os, time; open(RUN_DIR + '/' + str(os.getpid()), 'w').close(); time.sleep(300)"
-    paths = [notebook(tmp_path / name, wait) for name in ("a.ipynb", "b.ipynb", "c.ipynb")]
-    out = tmp_path / "out"
-    with started(paths, out, on_interrupt=on_interrupt) as run:
-        kernels = kernels_of(run, out)
-        executing = [psutil.Process(kernel).ppid() for kernel in kernels]
-        if ended_by == signal.SIGINT:
-            os.killpg(run.pid, ended_by)  # as a terminal does
-        else:
-            run.send_signal(ended_by)
-        said = run.communicate(timeout=60)[1]
-    if ended_by == signal.SIGINT:
-        assert run.returncode == 130
-        assert said.strip() == "stopped; what was finished is kept"
-    else:
-        assert run.returncode == -ended_by
-    assert all(gone(process) for process in kernels + executing)
+def test_nothing_goes_on_when_the_command_is_ended(tmp_path, by, on_interrupt, status, said):
+    wait = "import os, time; open(f'{RUN_DIR}/{os.getpid()}', 'w').close(); time.sleep(3600)"
+    with started(tmp_path, wait, on_interrupt=on_interrupt) as run:
+        wait_until(lambda: len(list(tmp_path.glob("out/[0-9]*"))) == 2, "kernels do not start")
+        assert len(of_this_test(tmp_path)) >= 5  # the command, two processes, two kernels
+        assert end(run, tmp_path, by) == said
+    assert run.returncode == status
 
 
-# A new process first has no handler, then imports, then runs.
-@pytest.mark.parametrize("after_seconds", [0.0, 0.3, 1.0])
-def test_ctrl_c_while_processes_start(tmp_path, after_seconds):
-    paths = [notebook(tmp_path / name, "1") for name in ("a.ipynb", "b.ipynb", "c.ipynb")]
-    with started(paths, tmp_path / "out") as run:
-        while run.poll() is None and not any(
-            "spawn_main" in " ".join(child.cmdline())
-            for child in psutil.Process(run.pid).children()
-        ):
-            time.sleep(0.01)
-        time.sleep(after_seconds)
-        os.killpg(run.pid, signal.SIGINT)
-        said = run.communicate(timeout=60)[1]
+# A new process first has nothing but Python, then imports, then starts a kernel.
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 3, 4, 5])
+def test_ctrl_c_while_processes_start(tmp_path, processes):
+    with started(tmp_path, "import time; time.sleep(3600)") as run:
+        wait_until(lambda: len(of_this_test(tmp_path)) >= processes, "processes do not start")
+        assert end(run, tmp_path, signal.SIGINT) == "\nstopped; what was finished is kept\n"
     assert run.returncode == 130
-    assert said.strip() == "stopped; what was finished is kept"
 
 
-def test_no_jobs_at_all(tmp_path):
-    path = notebook(tmp_path / "one.ipynb")
-    with pytest.raises(ValueError, match=r"jobs must be at least 1\. Received: 0"):
-        execution.run_notebooks([path], out=tmp_path / "out", jobs=0)
+# ------------------------------------------------------------------ refused before anything runs
+
+
+@pytest.mark.parametrize("jobs", [0, -1])
+def test_no_jobs_at_all(jobs, tmp_path):
+    with pytest.raises(ValueError, match=rf"jobs must be at least 1\. Received: {jobs}"):
+        execution.run_notebooks([tmp_path / "one.ipynb"], out=tmp_path, jobs=jobs)
 
 
 def test_an_unknown_parameter_is_refused_before_anything_runs(tmp_path):
     path = notebook(tmp_path / "one.ipynb", "print(A)")
-    with pytest.raises(ParameterError, match="unknown parameter EPOCH: there are A, RUN_DIR"):
-        execution.run_notebooks([path], out=tmp_path / "out", given={"EPOCH": 1})
+    with pytest.raises(errors.ParameterError, match="unknown parameter EPOCH: there are A, RUN_D"):
+        execution.run_notebooks([path], out=tmp_path / "out", parameters={"EPOCH": 1})
     assert not (tmp_path / "out").exists()
 
 
-def test_a_cell_that_takes_too_long_is_a_failure(tmp_path):
-    path = notebook(tmp_path / "slow.ipynb", "import time; time.sleep(60)")
-    done = execution.run_notebooks([path], out=tmp_path / "out", timeout_seconds=2)
-    assert done["status"].tolist() == ["failed"]
-    assert "imeout" in done["error"][0]
-
-
-def test_a_missing_notebook_and_one_that_is_none(tmp_path):
+def test_a_missing_notebook_and_a_file_that_is_not_one(tmp_path):
     with pytest.raises(errors.NotebookError, match="no such notebook"):
         execution.run_notebooks([tmp_path / "no.ipynb"], out=tmp_path)
     text = tmp_path / "text.ipynb"
@@ -235,24 +261,3 @@ def test_an_output_folder_that_is_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(errors.NotebookError, match="cannot make the folder"):
         execution.run_notebooks([path], out=tmp_path / "file")
-
-
-def test_read_parameters(tmp_path):
-    path = tmp_path / "p.yaml"
-    path.write_text("SOURCE: synthetic\nEPOCHS: 3\n")
-    assert parameters.read_parameters(path) == {"SOURCE": "synthetic", "EPOCHS": 3}
-    path.write_text("")
-    assert parameters.read_parameters(path) == {}
-
-
-@pytest.mark.parametrize("text", ["- a\n- b\n", "just words", "a: [unclosed"])
-def test_a_file_of_parameters_that_is_none(text, tmp_path):
-    path = tmp_path / "p.yaml"
-    path.write_text(text)
-    with pytest.raises(errors.NotebookError, match=r"p\.yaml"):
-        parameters.read_parameters(path)
-
-
-def test_a_missing_file_of_parameters(tmp_path):
-    with pytest.raises(errors.NotebookError, match="cannot read the parameters"):
-        parameters.read_parameters(tmp_path / "no.yaml")

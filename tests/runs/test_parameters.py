@@ -1,7 +1,8 @@
 import pytest
+from support.notebooks import notebook as notebook_file
 
-from xraylib.errors import ParameterError
-from xraylib.runs.parameters import check, literal, refuse_unknown
+from xraylib.errors import NotebookError, ParameterError
+from xraylib.runs.parameters import check, literal, names_in, read_yaml, refuse_unknown
 
 
 def notebook(injected=None, **values):
@@ -158,3 +159,40 @@ def test_the_error_is_a_value_error():
 def test_what_is_typed_on_a_command_line(text, value):
     meant = literal(text)
     assert (meant, type(meant)) == (value, type(value))
+
+
+# ------------------------------------------------------------------ read_yaml
+
+
+def test_a_file_of_parameters(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("SOURCE: synthetic\nEPOCHS: 3\n")
+    assert read_yaml(path) == {"SOURCE": "synthetic", "EPOCHS": 3}
+    path.write_text("# nothing\n")
+    assert read_yaml(path) == {}
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "just words", "a: [unclosed", "a: \x00"])
+def test_a_file_of_something_else(text, tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    with pytest.raises(NotebookError, match=r"p\.yaml") as caught:
+        read_yaml(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_text_and_a_missing_one(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(NotebookError, match=r"cannot read the parameters in .*: 'utf-8' codec"):
+        read_yaml(path)
+    with pytest.raises(NotebookError, match=r"cannot read the parameters in .*: No such file"):
+        read_yaml(tmp_path / "no.yaml")
+
+
+# ------------------------------------------------------------------ names_in
+
+
+def test_the_names_in_a_notebook(tmp_path):
+    path = notebook_file(tmp_path / "one.ipynb", parameters="B: int = 1  # more\nA: str = ''\n")
+    assert names_in(path) == ["B", "A"]

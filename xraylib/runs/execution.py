@@ -1,66 +1,50 @@
-"""Many notebooks through papermill with one set of parameters, in turn or side by side."""
+"""Execute many notebooks with one set of parameters, in turn or side by side."""
 
+import concurrent.futures
 import contextlib
-import itertools
-import multiprocessing
-import multiprocessing.connection
-import multiprocessing.resource_tracker
+import functools
 import os
-import signal
 import sys
-import threading
-import time
-from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from multiprocessing.connection import Connection
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
 from xraylib import errors, progress
-from xraylib.runs import parameters
+from xraylib.runs import process
+from xraylib.runs.parameters import names_in, refuse_unknown
 
-
-class _Task(NamedTuple):
-    """One notebook to execute."""
-
-    path: Path
-    output: Path
-    passed: dict[str, Any]
-    label: str  # of its lines on standard output
-    timeout_seconds: int | None
-
-
-# A task that has ended, the seconds it took, and what went wrong in one line or "".
-_Ended = tuple[_Task, float, str]
+# The notebooks to execute, and how.
+_Tasks = Mapping[Path, functools.partial[process.Outcome]]
+_Outcomes = Generator[tuple[Path, process.Outcome], None, None]
 
 
 def run_notebooks(
     notebooks: Sequence[Path | str],
     *,
     out: Path | str,
-    given: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
     jobs: int = 1,
     timeout_seconds: int | None = None,
 ) -> pd.DataFrame:
     """Executes notebooks, in turn or side by side; one that fails does not stop the others.
 
-    Executed copies go to `out`, which is also their `RUN_DIR` unless `given` names another. What
-    the kernels write to their standard error goes to `kernels.log` there. On standard output each
-    notebook has a line when it has ended, and in a terminal a live one, or all have a bar together.
+    Executed copies go to `out`, which is also their `RUN_DIR` unless `parameters` names another.
+    What the kernels write to their standard error goes to `kernels.log` there. Each notebook that
+    has ended gets a line on standard output. In a terminal, the one that runs has a live line, or
+    those that run side by side have a progress bar.
 
     Args:
         notebooks: Paths of the notebooks.
         out: Folder for the executed notebooks; made if missing.
-        given: Parameters. Each notebook gets those that it knows; a name that none of them knows
-            is refused before anything runs.
-        jobs: How many run side by side, each in a process of its own; at least 1. With more than
-            one, the last notebook begins when all others have ended, for it may read what they
-            wrote; the order in which the others end is theirs. A script that asks for more than
-            one needs an `if __name__ == "__main__":`.
-        timeout_seconds: The most that one cell may take; None for ever.
+        parameters: Names and values. Each notebook gets those that it knows; a name that none of
+            them knows is refused before anything runs.
+        jobs: How many run side by side; at least 1. With more than one, the last notebook begins
+            when all others have ended, for it may read what they wrote; the others may end in any
+            order.
+        timeout_seconds: The most that one cell may take; None for no limit.
 
     Returns:
         One row a notebook: notebook (its name without ending), status (`"done"` or `"failed"`),
@@ -68,8 +52,8 @@ def run_notebooks(
 
     Raises:
         NotebookError: There is no notebook, one is missing, cannot be read or lies in `out`
-            itself, or two have the same name.
-        parameters.ParameterError: A name in `given` exists in no notebook.
+            itself, or two have the same name; or `out` cannot be made.
+        ParameterError: A name in `parameters` exists in no notebook.
         ValueError: `jobs` is below 1.
     """
     if jobs < 1:
@@ -77,189 +61,79 @@ def run_notebooks(
     paths = [Path(path) for path in notebooks]
     if not paths:
         raise errors.NotebookError("no notebooks were given: name at least one")
-    known = {path: parameters.known_parameters(path) for path in paths}
     out = Path(out)
-    for number, path in enumerate(paths):
+    known = {path: names_in(path) for path in paths}
+    _refuse_overwriting(paths, out)
+    parameters = dict(parameters or {})
+    refuse_unknown(parameters, dict.fromkeys(name for names in known.values() for name in names))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.NotebookError(f"cannot make the folder {out} ({error.strerror})") from None
+    parameters = {"RUN_DIR": str(out)} | parameters
+    tasks = {
+        path: functools.partial(
+            process.execute,
+            path,
+            out / path.name,
+            {name: value for name, value in parameters.items() if name in known[path]},
+            timeout_seconds=timeout_seconds,
+        )
+        for path in paths
+    }
+    width = max(len(path.stem) for path in paths)
+    rows = {}
+    with contextlib.closing(_outcomes(tasks, jobs)) as outcomes:
+        for path, (seconds, failure) in outcomes:
+            status = "failed" if failure else "done"
+            tqdm.write(f"{path.stem:{width}}  {status:6} {seconds:5.0f} s  {failure}".rstrip())
+            sys.stdout.flush()
+            rows[path] = (path.stem, status, seconds, out / path.name, failure)
+    columns = ["notebook", "status", "seconds", "output", "error"]
+    return pd.DataFrame([rows[path] for path in paths], columns=columns)
+
+
+def _refuse_overwriting(paths: Sequence[Path], out: Path) -> None:
+    """Refuses notebooks whose executed copies would replace themselves or each other."""
+    names = [path.name for path in paths]
+    for path in paths:
         if (out / path.name).resolve() == path.resolve():
             raise errors.NotebookError(
                 f"{path} would be written over by its executed copy: run it into another folder "
                 f"than {out}"
             )
-        if path.name in {other.name for other in paths[:number]}:
+        if names.count(path.name) > 1:
             raise errors.NotebookError(
                 f"two notebooks are called {path.name}, and the second would be written over the "
                 f"first in {out}: run them into different folders"
             )
-    given = dict(given or {})
-    parameters.refuse_unknown(given, dict.fromkeys(n for names in known.values() for n in names))
+
+
+def _outcomes(tasks: _Tasks, jobs: int) -> _Outcomes:
+    """Executes the tasks and gives the outcome of each when it has ended."""
+    paths = list(tasks)
+    together = paths[:-1] if jobs > 1 else []
+    yield from _side_by_side({path: tasks[path] for path in together}, jobs)
+    for path in paths[len(together) :]:
+        yield path, tasks[path](live=sys.stdout.isatty())
+
+
+def _side_by_side(tasks: _Tasks, jobs: int) -> _Outcomes:
+    # A thread a task waits for its process. All processes hold the reading end of this pipe, and
+    # end when the writing end is closed: below, or by the system when it ends this process.
+    lifeline, writing = os.pipe()
+    pool = concurrent.futures.ThreadPoolExecutor(jobs)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.NotebookError(f"cannot make the folder {out} ({error.strerror})") from None
-    given = {"RUN_DIR": str(out)} | given
-    width = max(len(path.stem) for path in paths)
-    tasks = []
-    for path in paths:
-        passed = {name: value for name, value in given.items() if name in known[path]}
-        label = f"{path.stem:{width}}"
-        tasks.append(_Task(path, out / path.name, passed, label, timeout_seconds))
-    apart = len(tasks) - 1 if jobs > 1 else 0
-    rows = {}
-    with contextlib.closing(_side_by_side(tasks[:apart], jobs)) as first:
-        for task, seconds, failure in itertools.chain(first, _in_turn(tasks[apart:])):
-            status = "failed" if failure else "done"
-            tqdm.write(f"{task.label}  {status:6} {seconds:5.0f} s  {failure}".rstrip())
-            sys.stdout.flush()
-            rows[task.path] = (task.path.stem, status, seconds, task.output, failure)
-    in_order = [rows[path] for path in paths]
-    return pd.DataFrame(in_order, columns=["notebook", "status", "seconds", "output", "error"])
-
-
-def _in_turn(tasks: Sequence[_Task]) -> Iterator[_Ended]:
-    for task in tasks:
-        started = time.perf_counter()
-        failure = _execute(task, live=sys.stdout.isatty())
-        yield task, time.perf_counter() - started, failure
-
-
-def _side_by_side(tasks: Sequence[_Task], jobs: int) -> Generator[_Ended, None, None]:
-    # Not forked: a copy of a process in which TensorFlow has threads may hang.
-    context = multiprocessing.get_context("spawn")
-    if tasks:
-        # The first process would start it, and it lets Ctrl-C through that is held.
-        multiprocessing.resource_tracker.ensure_running()
-    waiting = deque(tasks)
-    running: dict[Any, tuple[_Task, Any, float]] = {}  # by this end of its pipe
-    try:
+        running = {pool.submit(task, lifeline=lifeline): path for path, task in tasks.items()}
         with progress.bar(total=len(tasks), description="notebooks") as bar:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    task = waiting.popleft()
-                    ours, theirs = context.Pipe()
-                    process = context.Process(
-                        target=_execute_apart, args=(task, theirs), daemon=True
-                    )
-                    with _interrupts_held():
-                        process.start()
-                        theirs.close()
-                        running[ours] = task, process, time.perf_counter()
-                bar.set_description(", ".join(task.path.stem for task, *_ in running.values()))
-                ready: list[Any] = multiprocessing.connection.wait(list(running), timeout=1)
-                for pipe in ready:
-                    task, process, started = running.pop(pipe)
-                    try:
-                        failure = pipe.recv()
-                    except (EOFError, OSError):
-                        process.join()
-                        failure = _why_ended(process.exitcode)
-                    pipe.close()
+            while running:
+                names = [path.stem for future, path in running.items() if future.running()]
+                bar.set_description(", ".join(names))
+                ended, _ = concurrent.futures.wait(running, 1, concurrent.futures.FIRST_COMPLETED)
+                for future in ended:
                     bar.update()
-                    yield task, time.perf_counter() - started, failure
+                    yield running.pop(future), future.result()
     finally:
-        for pipe in running:
-            pipe.close()
-        for _, process, _ in running.values():
-            process.join(timeout=10)
-            process.terminate()
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Lets Ctrl-C wait, also in a process that is started here, until that one lets it through."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _execute_apart(task: _Task, pipe: Connection) -> None:
-    """What a process of its own does: executes a notebook and sends what went wrong."""
-    # A Ctrl-C in the terminal is for the process that waits, which then closes the pipe.
-    os.setsid()
-    with contextlib.suppress(OSError), _log(task).open("ab") as log:
-        os.dup2(log.fileno(), 2)
-    # Several share one GPU: each takes of its memory what it needs, and not all at once.
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    with contextlib.suppress(KeyboardInterrupt):
-        threading.Thread(target=_interrupt_when_closed, args=(pipe,), daemon=True).start()
-        # In the background of a shell script, it would be ignored.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        failure = _execute(task, live=False)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        pipe.send(failure)
-
-
-def _interrupt_when_closed(pipe: Connection) -> None:
-    """Stops the notebook, with its kernel, when the process that waits for it is no more."""
-    with contextlib.suppress(EOFError, OSError):
-        pipe.recv()
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-def _why_ended(status: int) -> str:
-    """What is to be said of a process that ended without a word."""
-    if status < 0:
-        name = signal.Signals(-status).name
-        memory = ", perhaps for want of memory" if -status == signal.SIGKILL else ""
-        return f"its process was ended by {name}{memory}"
-    return (
-        f"its process ended with status {status}; in a script, call run_notebooks under "
-        'if __name__ == "__main__":'
-    )
-
-
-def _execute(task: _Task, *, live: bool) -> str:
-    """Runs one notebook; "" or, in one line, what went wrong."""
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-
-    bar = {
-        "desc": task.label,
-        "bar_format": "{desc}  cell {n_fmt}/{total_fmt}, {elapsed}",
-        "leave": False,
-        "file": sys.stdout,
-        "disable": not live,
-    }
-    try:
-        with _errors_to(_log(task)):
-            papermill.execute_notebook(
-                str(task.path),
-                str(task.output),
-                parameters=task.passed,
-                kernel_name="python3",
-                progress_bar=bar,
-                execution_timeout=task.timeout_seconds,
-                # TensorFlow talks to the process' own error stream; it goes to the log instead.
-                extra_arguments=[
-                    "--IPKernelApp.log_level=40",
-                    "--IPKernelApp.capture_fd_output=False",
-                ],
-            )
-    except PapermillExecutionError as error:
-        return f"cell {error.exec_count}: {error.ename}: {' '.join(error.evalue.split())}"
-    except Exception as error:
-        # A kernel that died, a cell that took too long, a full disk: the next one may still run.
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return ""
-
-
-def _log(task: _Task) -> Path:
-    return task.output.parent / "kernels.log"
-
-
-@contextlib.contextmanager
-def _errors_to(path: Path) -> Iterator[None]:
-    """Lets this process' error stream, which kernels inherit, end in a file for a while."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with path.open("ab") as file:
-            os.dup2(file.fileno(), 2)
-            yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.close(writing)
+        pool.shutdown(cancel_futures=True)
+        os.close(lifeline)

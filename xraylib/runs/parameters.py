@@ -1,4 +1,4 @@
-"""A notebook's parameters, checked before anything is done with them.
+"""Read the parameters of notebooks, and refuse what a notebook does not know.
 
 papermill only logs a warning about a parameter that no cell knows, so that a misspelt name would
 train with the default. `check` runs inside a notebook, `refuse_unknown` before one is started.
@@ -16,68 +16,72 @@ from xraylib import errors
 
 
 def check(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of the notebook that calls this, after what papermill put in.
+    """Checks the parameters of the notebook that calls this.
 
     Args:
-        namespace: The notebook's `globals()`. Its parameters are the annotated names of its
-            `parameters` cell; what papermill passed is read from the cell that it injected.
+        namespace: The notebook's `globals()`. Its parameters are the annotated upper-case names of
+            its `parameters` cell, with the values that papermill passed.
 
     Returns:
-        Each parameter's name and value, in the order of the cell.
+        Names and values, in the order of the cell.
 
     Raises:
         ParameterError: papermill passed a name that the cell does not know, or a value is not of
             the annotated type.
+
+    Example:
+        >>> EPOCHS: int = 10
+        >>> check(globals())
+        {'EPOCHS': 10}
     """
     annotations = {
         name: kind
         for name, kind in namespace.get("__annotations__", {}).items()
         if name.isupper() and name in namespace
     }
-    refuse_unknown(_injected(namespace.get("In", ())), annotations)
-    values = {}
-    for name, kind in annotations.items():
-        value = namespace[name]
-        allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-        if type(value) is int and float in allowed and int not in allowed:
-            value = float(value)
-        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-            raise errors.ParameterError(
-                f"{name} must be {_name(kind)}. Received: {value!r} ({type(value).__name__})"
-            )
-        values[name] = value
-    return values
+    refuse_unknown(_names_from_papermill(namespace.get("In", ())), annotations)
+    return {name: _of_type(name, namespace[name], kind) for name, kind in annotations.items()}
 
 
-def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuses names that are not known.
+def refuse_unknown(names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuses names of parameters that do not exist.
 
     Args:
-        given: Names that somebody passes.
+        names: Names to be passed to a notebook.
         known: Names that exist.
 
     Raises:
         ParameterError: Lists the unknown names, what is nearest to each, and all that exist.
+
+    Example:
+        >>> refuse_unknown(["EPOCH"], ["EPOCHS", "SEED"])
+        Traceback (most recent call last):
+        xraylib.errors.ParameterError: unknown parameter EPOCH (do you mean EPOCHS?): there are ...
     """
     known = list(known)
-    unknown = [name for name in given if name not in known]
-    if not unknown:
-        return
-    nearest = {name: difflib.get_close_matches(name.upper(), known, n=1) for name in unknown}
-    said = ", ".join(
-        f"{name} (do you mean {nearest[name][0]}?)" if nearest[name] else name for name in unknown
-    )
-    raise errors.ParameterError(f"unknown parameter {said}: there are {', '.join(known)}")
+    unknown = []
+    for name in names:
+        if name not in known:
+            nearest = difflib.get_close_matches(name.upper(), known, n=1)
+            unknown.append(f"{name} (do you mean {nearest[0]}?)" if nearest else name)
+    if unknown:
+        raise errors.ParameterError(
+            f"unknown parameter {', '.join(unknown)}: there are {', '.join(known)}"
+        )
 
 
 def literal(text: str) -> Any:
-    """What a parameter on a command line means.
+    """Reads the value of a parameter on a command line.
 
     Args:
         text: As typed.
 
     Returns:
-        The number, truth value or None that it spells in Python; otherwise the text itself.
+        The number, truth value or None that the text spells in Python; otherwise the text itself.
+
+    Example:
+        >>> literal("1e-3"), literal("None"), literal("kaggle")
+        (0.001, None, 'kaggle')
     """
     try:
         return ast.literal_eval(text)
@@ -85,25 +89,7 @@ def literal(text: str) -> Any:
         return text
 
 
-def _injected(cells: Iterable[str]) -> list[str]:
-    """The names that papermill's cell assigns, if this notebook was run by papermill."""
-    for source in cells:
-        if source.startswith("# Parameters\n"):
-            return [
-                target.id
-                for statement in ast.parse(source).body
-                if isinstance(statement, ast.Assign)
-                for target in statement.targets
-                if isinstance(target, ast.Name)
-            ]
-    return []
-
-
-def _name(kind: Any) -> str:
-    return kind.__name__ if isinstance(kind, type) else str(kind)
-
-
-def read_parameters(path: Path | str) -> dict[str, Any]:
+def read_yaml(path: Path | str) -> dict[str, Any]:
     """Reads a YAML file of parameters, as papermill's `-f` takes it.
 
     Args:
@@ -119,38 +105,62 @@ def read_parameters(path: Path | str) -> dict[str, Any]:
 
     path = Path(path).expanduser()
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        reason = getattr(error, "strerror", None) or errors.one_line(error)
         raise errors.NotebookError(f"cannot read the parameters in {path}: {reason}") from None
-    if read is None:
+    if values is None:
         return {}
-    if not isinstance(read, dict):
-        raise errors.NotebookError(f"{path} must hold lines like NAME: value. Received: {read!r}")
-    return {str(name): value for name, value in read.items()}
+    if not isinstance(values, dict):
+        raise errors.NotebookError(f"{path} must hold lines like NAME: value. Received: {values!r}")
+    return {str(name): value for name, value in values.items()}
 
 
-def known_parameters(path: Path | str) -> list[str]:
-    """The names in a notebook's `parameters` cell.
+def names_in(notebook: Path | str) -> list[str]:
+    """Reads the names of a notebook's parameters.
 
     Args:
-        path: The notebook.
+        notebook: Path of the notebook.
 
     Returns:
-        The names, in the order of the cell.
+        The names in its `parameters` cell, in the order of the cell.
 
     Raises:
-        NotebookError: There is no such notebook, or the file is none.
+        NotebookError: There is no such file, or it is not a notebook.
     """
     import papermill
 
-    path = Path(path)
-    if not path.is_file():
-        raise errors.NotebookError(f"no such notebook: {path}")
+    notebook = Path(notebook)
+    if not notebook.is_file():
+        raise errors.NotebookError(f"no such notebook: {notebook}")
     try:
-        return list(papermill.inspect_notebook(str(path)))
+        return list(papermill.inspect_notebook(str(notebook)))
     except Exception as error:
-        # What a file that is no notebook raises depends on what it is instead.
-        raise errors.NotebookError(
-            f"{path} is not a notebook: {' '.join(str(error).split())}"
-        ) from None
+        # Which error it is depends on what the file is instead.
+        reason = errors.one_line(error)
+        raise errors.NotebookError(f"{notebook} is not a notebook: {reason}") from None
+
+
+def _names_from_papermill(cells: Iterable[str]) -> list[str]:
+    """The names that papermill assigns, from the sources of a notebook's cells."""
+    # papermill tags the cell that it injects, but a kernel sees no tags: there, only the comment in
+    # the cell's first line tells it.
+    for source in cells:
+        if source.startswith("# Parameters\n"):
+            assignments = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+            targets = [target for node in assignments for target in node.targets]
+            return [target.id for target in targets if isinstance(target, ast.Name)]
+    return []
+
+
+def _of_type(name: str, value: Any, kind: Any) -> Any:
+    """The value where it is of the annotated type; a whole number becomes a float if need be."""
+    allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if type(value) is int and float in allowed and int not in allowed:
+        return float(value)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        expected = kind.__name__ if isinstance(kind, type) else str(kind)
+        raise errors.ParameterError(
+            f"{name} must be {expected}. Received: {value!r} ({type(value).__name__})"
+        )
+    return value

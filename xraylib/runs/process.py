@@ -1,0 +1,161 @@
+"""Execute one notebook in a process of its own, which ends when the waiting process does.
+
+`execute` is the unit of work: threads, or workers on other machines, may call it as they like.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Outcome(NamedTuple):
+    """How the execution of a notebook ended."""
+
+    seconds: float
+    error: str  # one line, or "" where all cells ran
+
+
+def execute(
+    notebook: Path | str,
+    output: Path | str,
+    parameters: Mapping[str, Any],
+    *,
+    timeout_seconds: int | None = None,
+    live: bool = False,
+    lifeline: int = subprocess.PIPE,
+) -> Outcome:
+    """Executes one notebook through papermill, and waits for it.
+
+    The kernel's standard error goes to `kernels.log` beside the output. However the process that
+    calls this ends, the notebook's process and its kernel end, too.
+
+    Args:
+        notebook: Path of the notebook.
+        output: Path of the executed copy; its folder exists.
+        parameters: Names and values for its `parameters` cell. What is neither text, a number, a
+            truth value nor None arrives as text.
+        timeout_seconds: The most that one cell may take; None for no limit.
+        live: Whether to show the number of the cell on standard output while it runs.
+        lifeline: The reading end of a pipe. The execution is given up when the writing end is
+            closed; by default, that is when the calling process ends.
+
+    Returns:
+        The seconds that it took, and what went wrong. Nothing that a notebook does is raised.
+    """
+    request = {
+        "input_path": str(notebook),
+        "output_path": str(output),
+        "parameters": dict(parameters),
+        "execution_timeout": timeout_seconds,
+    }
+    started = time.perf_counter()
+    with (
+        tempfile.TemporaryDirectory(prefix="xraylib-", ignore_cleanup_errors=True) as folder,
+        subprocess.Popen(
+            [sys.executable, "-m", __name__, json.dumps(request, default=str), json.dumps(live)],
+            env=os.environ | {"JUPYTER_RUNTIME_DIR": folder},
+            stdin=lifeline,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            # A Ctrl-C in the terminal is for the waiting process alone.
+            start_new_session=True,
+        ) as process,
+    ):
+        assert process.stderr
+        message = process.stderr.read()
+        status = process.wait()
+    return Outcome(time.perf_counter() - started, _error(status, message))
+
+
+def _error(status: int, message: str) -> str:
+    """Tells in one line why a process failed, from its exit status and its standard error."""
+    if status == 0:
+        return ""
+    if status < 0:
+        memory = ", perhaps for want of memory" if -status == signal.SIGKILL else ""
+        return f"its process was ended by {signal.Signals(-status).name}{memory}"
+    return message.strip().rpartition("\n")[2] or f"its process ended with status {status}"
+
+
+def _main() -> int:
+    """Executes the notebook of the command line; what goes wrong is told on standard error."""
+    threading.Thread(target=_end_with_caller, daemon=True).start()
+    request, live = map(json.loads, sys.argv[1:])
+    # From here on, only the error goes to the caller: this and the kernel write to the log.
+    with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as caller:
+        try:
+            with Path(request["output_path"]).with_name("kernels.log").open("ab") as log:
+                os.dup2(log.fileno(), sys.stderr.fileno())
+            error = _papermill(request, live=live)
+        except Exception as failure:
+            # A kernel that died, a cell that took too long, a full disk.
+            error = f"{type(failure).__name__}: {failure}"
+        caller.write(" ".join(error.split()).rstrip(": "))
+    return 1 if error else 0
+
+
+def _papermill(request: dict[str, Any], *, live: bool) -> str:
+    """Executes a notebook; "" or what went wrong in a cell."""
+    # Several kernels share one GPU: each takes of its memory what it needs, and not all at once.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    import papermill
+    import zmq
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    # Kernels that start at the same time race for TCP ports, but each has sockets of its own. Where
+    # these would have too long a name, or there are none, as on Windows, it is TCP after all.
+    sockets = os.path.join(os.environ["JUPYTER_RUNTIME_DIR"], "kernel")
+    fits = len(f"{sockets}-5") <= zmq.IPC_PATH_MAX_LEN
+    transport = {"transport": "ipc", "ip": sockets} if fits else {}
+    bar = {
+        "desc": Path(request["input_path"]).stem,
+        "bar_format": "{desc}  cell {n_fmt}/{total_fmt}, {elapsed}",
+        "leave": False,
+        "file": sys.stdout,
+        "disable": not live,
+    }
+    try:
+        papermill.execute_notebook(
+            **request,
+            kernel_name="python3",
+            progress_bar=bar,
+            config=Config(KernelManager=transport, AsyncKernelManager=transport),
+            # TensorFlow writes to the process' own standard error, which is the log.
+            extra_arguments=[
+                "--IPKernelApp.log_level=40",
+                "--IPKernelApp.capture_fd_output=False",
+            ],
+        )
+    except PapermillExecutionError as failure:
+        return f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
+    return ""
+
+
+def _end_with_caller() -> None:
+    """Waits for the end of standard input, then ends this process and its kernel."""
+    import psutil
+
+    # Nothing is ever written to it. Not `sys.stdin`, whose lock a process' regular end would need.
+    os.read(0, 1)
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    shutil.rmtree(os.environ["JUPYTER_RUNTIME_DIR"], ignore_errors=True)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
