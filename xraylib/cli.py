@@ -295,7 +295,7 @@ def _write_audit(
         f"Audit of {asked.folder.resolve().name}",
         findings=findings,
         measured=measured,
-        drawn=plots.properties(measured, class_names=classes),
+        properties=plots.properties(measured, class_names=classes),
     )
     counts = measured.groupby(["split", "class"], sort=False).size().reset_index(name="images")
     told = {

@@ -1,23 +1,17 @@
-import matplotlib
-
-matplotlib.use("Agg")
-
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from support.pages import NASTY, Page
 
 from xraylib.report import html
 
 
 @pytest.fixture
-def drawn():
-    figure, ax = plt.subplots(figsize=(2, 1))
-    ax.plot([0, 1])
-    yield figure
-    plt.close(figure)
+def picture():
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([0, 1])
+    return figure
 
 
 # ------------------------------------------------------------------ blocks
@@ -36,18 +30,18 @@ def test_table_names_its_columns_and_rows():
     page = Page(html.table(frame, caption="What was reached"))
     assert [each["scope"] for each in page.all("th")] == ["col"] * 3 + ["row"] * 2
     assert [each["data-of"] for each in page.all("td")] == ["AUC", "images"] * 2
-    caption, *said = page.words
+    caption, *cells = page.texts
     assert caption == "What was reached"
-    assert said == ["run", "AUC", "images", "one", "0.9123", "5,216", "two", "–", "7"]
+    assert cells == ["run", "AUC", "images", "one", "0.9123", "5,216", "two", "–", "7"]
 
 
 def test_table_shortens_numbers_but_not_words():
     frame = pd.DataFrame({"a": ["0.123456"], "b": [123456.7], "c": [0.000123456], "d": [-1500.4]})
     page = Page(html.table(frame, caption="numbers"))
-    assert page.words[-4:] == ["0.123456", "123,457", "0.0001235", "-1,500"]
+    assert page.texts[-4:] == ["0.123456", "123,457", "0.0001235", "-1,500"]
 
 
-def test_nothing_from_data_becomes_markup(drawn):
+def test_nothing_from_data_becomes_markup(picture):
     frame = pd.DataFrame({NASTY: [NASTY], "b": [NASTY]})
     page = Page(
         html.page(
@@ -57,20 +51,20 @@ def test_nothing_from_data_becomes_markup(drawn):
                 html.text(NASTY),
                 html.bullets([NASTY]),
                 html.table(frame, caption=NASTY),
-                html.figure(drawn, alt=NASTY, caption=NASTY),
+                html.figure(picture, alt=NASTY, caption=NASTY),
             ],
         )
     )
-    (picture,) = page.all("img")
-    assert picture["alt"] == NASTY and "onerror" not in picture
-    assert "".join(page.words).count(NASTY) == 10
+    (element,) = page.all("img")
+    assert element["alt"] == NASTY and "onerror" not in element
+    assert "".join(page.texts).count(NASTY) == 10
 
 
 def test_an_interval_and_a_p_stay_on_one_line():
     space = "\N{NO-BREAK SPACE}"
     frame = pd.DataFrame({"a": ["-.01 [-.020, +1.0] ± .003 of 5"], "b": ["p < .001, [a, b]"]})
     page = Page(html.table(frame, caption="c"))
-    assert page.words[-2:] == [
+    assert page.texts[-2:] == [
         f"-.01 [-.020,{space}+1.0]{space}±{space}.003 of 5",
         f"p{space}<{space}.001, [a, b]",
     ]
@@ -92,30 +86,30 @@ def test_bullets_lead_to_pages_beside_this_one_only():
         "./a%20b/%231%3F.html",
         "./javascript%3Aalert%281%29",
     ]
-    assert "".join(page.words).count(NASTY) == 3
-    assert len(page.all("li")) == 4 and page.words[-1] == "gone cannot be shown"
+    assert "".join(page.texts).count(NASTY) == 3
+    assert len(page.all("li")) == 4 and page.texts[-1] == "gone cannot be shown"
 
 
-def test_a_figure_that_fits_a_phone_is_not_scrolled(drawn):
-    assert "class" not in html.figure(drawn, alt="A line.")
-    drawn.set_figwidth(6)
-    assert '<div class="wide"' in html.figure(drawn, alt="A line.")
+def test_a_figure_that_fits_a_phone_is_not_scrolled(picture):
+    assert "class" not in html.figure(picture, alt="A line.")
+    picture.set_figwidth(6)
+    assert '<div class="wide"' in html.figure(picture, alt="A line.")
 
 
-def test_figure_is_inside_the_page_and_needs_words(drawn):
-    page = Page(html.figure(drawn, alt="A rising line."))
-    (picture,) = page.all("img")
-    assert picture["alt"] == "A rising line."
-    assert picture["src"].startswith("data:image/png;base64,iVBORw0KGgo")
-    with pytest.raises(ValueError, match=r"needs words .* Received: ' '"):
-        html.figure(drawn, alt=" ")
+def test_figure_is_inside_the_page_and_needs_words(picture):
+    page = Page(html.figure(picture, alt="A rising line."))
+    (element,) = page.all("img")
+    assert element["alt"] == "A rising line."
+    assert element["src"].startswith("data:image/png;base64,iVBORw0KGgo")
+    with pytest.raises(ValueError, match=r"describe the figure in alt, .* Received: ' '"):
+        html.figure(picture, alt=" ")
 
 
 # ------------------------------------------------------------------ page
 
 
-def test_page_stands_alone_and_says_what_it_is_not(drawn):
-    written = html.page("Results", [html.figure(drawn, alt="A line.")])
+def test_page_stands_alone_and_is_no_medical_device(picture):
+    written = html.page("Results", [html.figure(picture, alt="A line.")])
     page = Page(written)
     assert written.startswith("<!DOCTYPE html>")
     assert page.all("html") == [{"lang": "en"}]

@@ -10,8 +10,6 @@ import pytest
 from xraylib.report import plots
 
 CLASSES = ("NORMAL", "PNEUMONIA")
-# seaborn 0.13 on Matplotlib 3.11
-pytestmark = pytest.mark.filterwarnings("ignore:vert. bool was deprecated:DeprecationWarning")
 
 
 @pytest.fixture(autouse=True)

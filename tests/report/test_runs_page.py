@@ -35,7 +35,7 @@ def page(html):
 
 def plain(html):
     """The words of a page, with common spaces."""
-    return "\n".join(Page(html).words).replace("\N{NO-BREAK SPACE}", " ")
+    return "\n".join(Page(html).texts).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def section(html, title):
@@ -103,7 +103,7 @@ def test_every_part_is_there_in_its_order(page, html):
         "How they were made",
         "The executed notebooks",
     ]
-    assert [words for words in page.words if words in titles] == titles
+    assert [text for text in page.texts if text in titles] == titles
     assert len(page.all("h1")) == 1 and len(page.all("h2")) == len(titles)
     assert len(page.all("caption")) == len(page.all("table")) == 9
     assert "Not shown" not in html
@@ -141,7 +141,7 @@ def test_figures_have_words_with_numbers(page, html):
 
 
 def test_a_name_does_not_become_markup_and_nothing_is_loaded(page, html):
-    assert NASTY.replace("/", "") in "".join(page.words)
+    assert NASTY.replace("/", "") in "".join(page.texts)
     assert not page.all("script", "link", "iframe", "object")
     for _, attributes in page.elements:
         assert not any(name.startswith("on") for name in attributes)

@@ -1,4 +1,4 @@
-"""A page taken apart, and a name that would run where it is not escaped."""
+"""Pages taken apart, and a file name that would run where it is not escaped."""
 
 from html.parser import HTMLParser
 
@@ -6,13 +6,13 @@ NASTY = '<img src=x onerror="alert(1)">&.jpeg'
 
 
 class Page(HTMLParser):
-    """What a page is made of; every element must be closed."""
+    """The elements and texts of a page, in which every element must be closed."""
 
     VOID = ("meta", "img", "br", "hr", "col")
 
     def __init__(self, html):
         super().__init__()
-        self.elements, self.words, self.open = [], [], []
+        self.elements, self.texts, self.open = [], [], []
         self.feed(html)
         self.close()
         assert not self.open
@@ -29,7 +29,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if data.strip():
-            self.words.append(data)
+            self.texts.append(data)
 
     def all(self, *tags):
+        """The attributes of each element of these kinds."""
         return [attributes for tag, attributes in self.elements if tag in tags]

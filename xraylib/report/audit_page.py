@@ -1,4 +1,4 @@
-"""Results -> whole pages: of an audit, of a folder of runs, of an executed notebook."""
+"""Show the audit of a data set as one page."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +9,7 @@ from xraylib.report import html
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Severities as `checks.findings` names them, worst first, each with a mark that needs no colour.
+# The severities of `checks.findings`, worst first, each with a mark that needs no colour.
 MARKS: Final = {"severe": "■", "warning": "▲", "note": "●", "fine": "○"}
 
 _MEDIANS: Final = {
@@ -23,64 +23,54 @@ _MEDIANS: Final = {
 
 
 def verdict(findings: pd.DataFrame) -> str:
-    """How many findings there are of each severity, e.g. `"3 severe, 2 warnings, 4 fine"`.
+    """The number of findings of each severity, worst first; severe even where there is none.
 
     Args:
-        findings: With the column severity, as `checks.findings` returns it.
+        findings: What `checks.findings` returns; only the column severity is read.
 
     Returns:
-        The words, worst first; severe is named even where there is none.
+        The counts in words.
+
+    Example:
+        >>> verdict(pd.DataFrame({"severity": ["fine", "warning", "warning"]}))
+        '0 severe, 2 warnings, 1 fine'
     """
     counts = findings["severity"].value_counts()
-    said = []
+    parts = []
     for severity in MARKS:
         count = int(counts.get(severity, 0))
-        ending = "s" if count != 1 and severity in ("warning", "note") else ""
+        plural = "s" if count != 1 and severity in ("warning", "note") else ""
         if count or severity == "severe":
-            said.append(f"{count} {severity}{ending}")
-    return ", ".join(said)
+            parts.append(f"{count} {severity}{plural}")
+    return ", ".join(parts)
 
 
-def audit(title: str, *, findings: pd.DataFrame, measured: pd.DataFrame, drawn: "Figure") -> str:
+def audit(
+    title: str, *, findings: pd.DataFrame, measured: pd.DataFrame, properties: "Figure"
+) -> str:
     """The page of an audit of a data set.
 
     Args:
-        title: Of the page.
-        findings: As `checks.findings` returns it.
-        measured: As `measurements.measure` returns it.
-        drawn: As `plots.properties` returns it.
+        title: Title of the page.
+        findings: What `checks.findings` returns.
+        measured: What `measurements.measure` returns.
+        properties: What `plots.properties` returns.
 
     Returns:
         HTML that loads nothing.
     """
-    shown = pd.DataFrame(
-        {
-            "finding": findings["check"],
-            "severity": [
-                f"{MARKS[severity]}\N{NO-BREAK SPACE}{severity}"
-                for severity in findings["severity"]
-            ],
-            "count": findings["count"],
-            "what it means": [
-                f"{meaning}\ne.g. {', '.join(examples)}" if examples else meaning
-                for meaning, examples in zip(findings["meaning"], findings["examples"], strict=True)
-            ],
-        }
-    )
-    groups = measured.groupby([measured["split"] + " " + measured["class"]], sort=False)
-    medians = groups[list(_MEDIANS)].median().rename(columns=_MEDIANS)
-    medians.insert(0, "images", groups.size())
-    medians.insert(1, "patients", groups["patient"].nunique())
     return html.page(
         title,
         [
             html.heading(verdict(findings)),
             html.table(
-                shown, caption=f"Found in {len(measured):,} images, worst first.", stacked=True
+                _findings(findings),
+                caption=f"Findings in {len(measured):,} images, worst first.",
+                stacked=True,
             ),
-            html.heading("What the files tell without a look at the anatomy"),
+            html.heading("What the files reveal without a look at the anatomy"),
             html.figure(
-                drawn,
+                properties,
                 alt="For each split and class, properties of the files as boxes and dots, one "
                 "panel each. The medians are in the next table.",
                 caption="Where two classes differ in train, a network can learn the file instead "
@@ -88,8 +78,33 @@ def audit(title: str, *, findings: pd.DataFrame, measured: pd.DataFrame, drawn: 
                 "not hold. Line: median; box: middle half; dots: at most 300 images a row.",
             ),
             html.table(
-                medians.rename_axis("split and class").reset_index(),
+                _medians(measured),
                 caption="Counts, and medians of the files. Patients as far as file names tell.",
             ),
         ],
     )
+
+
+def _findings(findings: pd.DataFrame) -> pd.DataFrame:
+    meanings = [
+        f"{meaning}\ne.g. {', '.join(examples)}" if examples else meaning
+        for meaning, examples in zip(findings["meaning"], findings["examples"], strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "finding": findings["check"],
+            "severity": findings["severity"].map(MARKS)
+            + "\N{NO-BREAK SPACE}"
+            + findings["severity"],
+            "count": findings["count"],
+            "what it means": meanings,
+        }
+    )
+
+
+def _medians(measured: pd.DataFrame) -> pd.DataFrame:
+    groups = measured.groupby([measured["split"] + " " + measured["class"]], sort=False)
+    medians = groups[list(_MEDIANS)].median().rename(columns=_MEDIANS)
+    medians.insert(0, "images", groups.size())
+    medians.insert(1, "patients", groups["patient"].nunique())
+    return medians.rename_axis("split and class").reset_index()

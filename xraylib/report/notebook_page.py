@@ -1,7 +1,10 @@
-"""An executed notebook -> a page that loads nothing."""
+"""Show an executed notebook as one page that loads nothing."""
 
+import importlib.resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from markupsafe import Markup
 
 from xraylib.report import html
 from xraylib.report.html import Block
@@ -9,28 +12,42 @@ from xraylib.report.html import Block
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-_NOTEBOOK_STYLE: Final = """
-pre { overflow-x: auto; font-size: .85rem; line-height: 1.4; margin: .6rem 0; }
-.input_area pre { background: #f5f5f5; padding: .5rem .7rem; }
-.output_subarea { overflow-x: auto; }
-.output_stderr pre { color: #555; font-size: .75rem; }
-.output_subarea img { max-width: 100%; height: auto; }
-td, th { padding-right: .9rem; }
-@media screen and (max-width: 40rem) { .output_subarea img { max-width: none; width: 44rem; } }
-@media print { pre { white-space: pre-wrap; } .output_subarea { overflow: visible; } }
-"""
+# What of an output is shown, the first that there is.
+_KINDS: Final = [
+    "text/html",
+    "text/markdown",
+    "image/svg+xml",
+    "image/png",
+    "image/jpeg",
+    "text/plain",
+]
+_ACTIVE: Final = ["script", "link", "meta", "base", "object", "embed", "iframe", "form"]
+_LOADING: Final = ("src", "srcset", "href", "xlink:href", "data", "poster", "background", "action")
 
 
-def notebook(path: Path | str) -> str:
+class NotebookPage(NamedTuple):
+    """The page of a notebook.
+
+    Attributes:
+        content: HTML that loads nothing.
+        stopped: Whether a cell of the notebook ended in an error.
+    """
+
+    content: str
+    stopped: bool
+
+
+def notebook(path: Path | str) -> NotebookPage:
     """The page of an executed notebook, with its figures inside.
 
+    Scripts are left out, as are pictures from elsewhere, whose alternative text takes their place.
+    A figure without alternative text is given the heading above it as one.
+
     Args:
-        path: Of the notebook.
+        path: Path of the notebook.
 
     Returns:
-        HTML that loads nothing: scripts are left out, as are pictures from elsewhere, whose
-        place is taken by their words. A figure without words for those who cannot see it says
-        under which heading it stands.
+        The page.
 
     Raises:
         Exception: It is no notebook, or one that nbconvert cannot read.
@@ -41,50 +58,61 @@ def notebook(path: Path | str) -> str:
     from traitlets.config import Config
 
     path = Path(path)
-    read = nbformat.read(path, as_version=4)
-    title = _prepare(read) or path.stem
-    shown = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/plain"]
-    exporter = HTMLExporter(
+    document = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    title = _take_title(document) or path.stem
+    _describe_figures(document)
+    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         # No head, no styles and no scripts.
         template_name="basic",
         embed_images=True,
         exclude_anchor_links=True,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
-        config=Config({"NbConvertBase": {"display_data_priority": shown}}),
+        config=Config({"NbConvertBase": {"display_data_priority": _KINDS}}),
     )
-    body, _ = exporter.from_notebook_node(read, {"metadata": {"path": str(path.parent)}})
+    body, _ = exporter.from_notebook_node(document, {"metadata": {"path": str(path.parent)}})
+    style = importlib.resources.files("xraylib.report").joinpath("templates", "notebook.css")
     colours = HtmlFormatter(style="bw", nobackground=True).get_style_defs(".highlight")
-    return html.page(title, [_harmless(body)], style=_NOTEBOOK_STYLE + colours)
+    content = html.page(title, [_harmless(body)], style=style.read_text("utf-8") + colours)
+    outputs = [output for cell in document.cells for output in cell.get("outputs", [])]
+    return NotebookPage(content, any(output.output_type == "error" for output in outputs))
 
 
-# ------------------------------------------------------------------ notebooks
+def _take_title(document: "NotebookNode") -> str:
+    """Takes the first heading out, if a text begins with it; returns it, or ""."""
+    for cell in document.cells:
+        first, _, rest = cell.source.partition("\n")
+        if cell.cell_type == "markdown" and first.startswith("# "):
+            cell.source = rest
+            return str(first.removeprefix("# ").strip())
+    return ""
 
 
-def _prepare(read: "NotebookNode") -> str:
-    """Takes the title out and gives words to figures; returns the title, or ""."""
-    title, below = "", ""
-    for cell in read.cells:
+def _describe_figures(document: "NotebookNode") -> None:
+    """Gives every figure without an alternative text one that names the heading above it."""
+    heading = ""
+    for cell in document.cells:
         if cell.cell_type == "markdown":
             lines = cell.source.split("\n")
-            if not title and lines[0].startswith("# "):
-                title, cell.source = lines[0][2:].strip(), "\n".join(lines[1:])
             headings = [line.lstrip("# ") for line in lines if line.startswith("#")]
-            below = headings[-1] if headings else below
+            heading = headings[-1] if headings else heading
         for output in cell.get("outputs", []):
             for kind in output.get("data", {}):
                 if kind.startswith("image/") and "alt" not in cell.metadata:
-                    words = f"Figure under the heading “{below}”; the text beside it explains it."
-                    output.metadata.setdefault(kind, {}).setdefault("alt", words)
-    return title
+                    alt = f"Figure under the heading “{heading}”; the text beside it explains it."
+                    output.metadata.setdefault(kind, {}).setdefault("alt", alt)
 
 
 def _harmless(body: str) -> Block:
-    """What an exporter made, without all that would run or be loaded."""
+    """Removes from an exporter's HTML all that would run or be loaded.
+
+    The exporter's own `sanitize_html` does not: it escapes headings, paragraphs, heads of tables
+    and their styles, which then stand on the page as text.
+    """
     from bs4 import BeautifulSoup  # the one that nbconvert itself uses
 
     soup = BeautifulSoup(body, "html.parser")
-    for element in soup(["script", "link", "meta", "base", "object", "embed", "iframe", "form"]):
+    for element in soup(_ACTIVE):
         element.decompose()
     for element in soup("style"):
         if any(word in element.get_text().lower() for word in ("url(", "@import", "</")):
@@ -98,8 +126,5 @@ def _harmless(body: str) -> Block:
                 del element.attrs[name]
     for element in soup("img"):
         if "src" not in element.attrs:
-            element.replace_with(f"[picture: {element.get('alt') or 'without words'}]")
-    return Block(str(soup))
-
-
-_LOADING: Final = ("src", "srcset", "href", "xlink:href", "data", "poster", "background", "action")
+            element.replace_with(f"[picture: {element.get('alt') or 'not described'}]")
+    return Block(Markup(str(soup)))

@@ -326,7 +326,9 @@ def steps(reached: pd.DataFrame, *, metric: str = "AUC", ax: Axes | None = None)
             if len(seeds) > 1:
                 ax.plot(seeds, [place] * len(seeds), "|", color="black", ms=9, mew=1.2)
     ax.axvline(0.5, color="0.6", linestyle=":", label="chance")
-    ax.set(xlabel=f"{metric}, 95 % interval over patients", ylim=(len(names) - 0.5, -0.5))
+    # Right-aligned, it is whole below a panel that long names of steps make narrow.
+    ax.set_xlabel(f"{metric}, 95 % interval over patients", loc="right")
+    ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_yticks(range(len(names)), names)
     _legend_above(ax)
     return figure

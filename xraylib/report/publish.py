@@ -1,14 +1,10 @@
-"""A folder of runs -> its pages, written beside it."""
+"""Write the pages of a folder of runs beside it."""
 
 from pathlib import Path
-from typing import Final
 
-from xraylib import progress
+from xraylib import errors, progress
 from xraylib.report import html, notebook_page, runs_page
 from xraylib.report.html import Link
-
-# How nbconvert marks the error that ends a notebook; in a text, quotes would be escaped.
-_STOPPED: Final = '<div class="output_subarea output_text output_error">'
 
 
 def publish(
@@ -21,10 +17,11 @@ def publish(
     """Writes the page of a folder of runs, and one of each executed notebook beside it.
 
     Args:
-        folder: As for `runs_page.page`.
+        folder: Folder with records, as `RUN_DIR` is.
         out: The file to write, in a folder that exists; None for `report.html` in `folder`.
-        prevalence: As for `runs_page.page`.
-        notebooks: The folder of the executed notebooks; None for `folder`.
+        prevalence: The share of those X-rayed who have pneumonia, in (0, 1), for the predictive
+            values.
+        notebooks: Folder of the executed notebooks; None for `folder`.
 
     Returns:
         The path of the page. Those of the notebooks lie in a folder beside it, of the same name
@@ -41,18 +38,20 @@ def publish(
     out = folder / "report.html" if out is None else Path(out)
     if out.is_dir():
         raise ValueError(f"give a file to write the page to. Received the folder {str(out)!r}")
-    found = sorted(Path(notebooks or folder).expanduser().glob("*.ipynb"))
-    beside = out.with_name(f"{out.stem}-notebooks")
-    links = []
-    for path in progress.bar(found, total=len(found), description="notebooks to pages"):
-        try:
-            page = notebook_page.notebook(path)
-        # What a file that is no notebook raises depends on what it is instead.
-        except Exception as error:
-            links.append(Link(path.stem, "", f"cannot be shown: {runs_page.reason(error)}"))
-            continue
-        beside.mkdir(exist_ok=True)
-        html.write(beside / f"{path.stem}.html", page)
-        note = "stopped at an error" if _STOPPED in page else ""
-        links.append(Link(path.stem, f"{beside.name}/{path.stem}.html", note))
+    paths = sorted(Path(notebooks or folder).expanduser().glob("*.ipynb"))
+    bar = progress.bar(paths, total=len(paths), description="notebooks to pages")
+    links = [_notebook(path, out.with_name(f"{out.stem}-notebooks")) for path in bar]
     return html.write(out, runs_page.page(folder, prevalence=prevalence, notebooks=links))
+
+
+def _notebook(path: Path, folder: Path) -> Link:
+    """Writes the page of a notebook; returns the link to it, or says why there is none."""
+    try:
+        page = notebook_page.notebook(path)
+    # What a file that is no notebook raises depends on what it is instead.
+    except Exception as error:
+        return Link(path.stem, "", f"cannot be shown: {errors.one_line(error)}")
+    folder.mkdir(exist_ok=True)
+    html.write(folder / f"{path.stem}.html", page.content)
+    note = "stopped at an error" if page.stopped else ""
+    return Link(path.stem, f"{folder.name}/{path.stem}.html", note)
