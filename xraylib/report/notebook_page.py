@@ -58,10 +58,10 @@ def notebook(path: Path | str) -> NotebookPage:
     from traitlets.config import Config
 
     path = Path(path)
-    document = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    document = nbformat.read(path, as_version=4)
     title = _take_title(document) or path.stem
     _describe_figures(document)
-    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
+    exporter = HTMLExporter(
         # No head, no styles and no scripts.
         template_name="basic",
         embed_images=True,
