@@ -53,7 +53,7 @@ def figures() -> None:
 
     shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv")
     first = shares[shares["run"] == shares["run"].iloc[0]]
-    figure = plots.shares(first, class_names=CLASSES)
+    figure = plots.swaps(first, class_names=CLASSES)
     figure.savefig(ASSETS / "cues.png", dpi=100)
 
 

@@ -258,10 +258,10 @@ def test_steps_shows_each_seed_where_there_are_several(reached):
     assert [1.0] not in ticks
 
 
-# ------------------------------------------------------------------ cues and shares
+# ------------------------------------------------------------------ perturbations and swaps
 
 
-def test_cues_has_one_line_a_perturbation_the_strongest_cue_first():
+def test_perturbations_has_one_line_a_perturbation_the_strongest_cue_first():
     rows = [
         ("exposure", "gamma", "logit, class 0", 0.2),
         ("exposure", "gamma", "logit, class 1", 0.1),
@@ -273,7 +273,7 @@ def test_cues_has_one_line_a_perturbation_the_strongest_cue_first():
     ]
     effects = pd.DataFrame(rows, columns=["cue", "perturbation", "measure", "value"])
     effects = effects.assign(low=effects["value"] - 0.05, high=effects["value"] + 0.05)
-    (ax,) = render(plots.cues(effects, class_names=CLASSES))
+    (ax,) = render(plots.perturbations(effects, class_names=CLASSES))
     assert texts(ax.get_yticklabels()) == ["shape: wider", "shape: taller", "exposure: gamma"]
     assert ax.yaxis.get_inverted()
     marks = [container.lines[0].get_xdata().tolist() for container in ax.containers]
@@ -281,24 +281,24 @@ def test_cues_has_one_line_a_perturbation_the_strongest_cue_first():
 
 
 @pytest.fixture
-def shares():
+def swaps():
     table = pd.DataFrame(
         {"cue": ["shape", "exposure"], "value": [0.4, 0.1], "low": [0.3, 0.0], "high": [0.5, 0.2]}
     )
     return table.assign(**{"class 0": [0.5, 0.2], "class 1": [0.3, 0.0]})
 
 
-def test_shares_has_one_bar_a_cue_and_a_mark_a_class(shares):
-    (ax,) = render(plots.shares(shares, class_names=CLASSES))
+def test_swaps_has_one_bar_a_cue_and_a_mark_a_class(swaps):
+    (ax,) = render(plots.swaps(swaps, class_names=CLASSES))
     assert texts(ax.get_yticklabels()) == ["shape", "exposure"]
     assert [bar.get_width() for bar in ax.patches] == [0.4, 0.1]
     assert [x for x, _ in lines(ax)["PNEUMONIA only"]] == [0.3, 0.0]
 
 
-def test_a_figure_of_one_panel_can_be_drawn_beside_others(reached, shares):
+def test_a_figure_of_one_panel_can_be_drawn_beside_others(reached, swaps):
     figure, (left, right) = plt.subplots(1, 2)
     assert plots.steps(reached, ax=left) is figure
-    assert plots.shares(shares, class_names=CLASSES, ax=right) is figure
+    assert plots.swaps(swaps, class_names=CLASSES, ax=right) is figure
     assert render(figure) == [left, right]
     assert "test" in texts(left.get_legend().get_texts())
     assert "NORMAL only" in texts(right.get_legend().get_texts())

@@ -170,11 +170,11 @@ def _boxes(ax: Axes, measured: pd.DataFrame, column: str, *, order: list[str]) -
         )
 
 
-def history(table: pd.DataFrame) -> Figure:
+def history(epochs: pd.DataFrame) -> Figure:
     """Loss and AUC over the epochs, train solid and validation dashed, the best epoch marked.
 
     Args:
-        table: What `training.fit` returns: the columns epoch, split, loss and auc.
+        epochs: What `training.fit` returns: the columns epoch, split, loss and auc.
 
     Returns:
         The figure.
@@ -185,11 +185,13 @@ def history(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
     for ax, metric in zip(axes, ("loss", "auc"), strict=True):
         for split, style, colour in (("train", "-", "0.45"), ("validation", "--", "#0072B2")):
-            rows = table[table["split"] == split]
+            rows = epochs[epochs["split"] == split]
             ax.plot(rows["epoch"], rows[metric], style, color=colour, marker=".", label=split)
         ax.set(xlabel="epoch", ylabel="AUC" if metric == "auc" else metric)
         ax.xaxis.get_major_locator().set_params(integer=True)
-    best = table[(table["split"] == "validation") & (table["epoch"] == training.best_epoch(table))]
+    best = epochs[
+        (epochs["split"] == "validation") & (epochs["epoch"] == training.best_epoch(epochs))
+    ]
     axes[1].plot(best["epoch"], best["auc"], "o", mfc="none", ms=11, color="black", label="best")
     axes[1].legend()
     return figure
@@ -225,7 +227,9 @@ def scores(predictions: pd.DataFrame, *, class_names: Sequence[str], threshold: 
     return figure
 
 
-def cues(effects: pd.DataFrame, *, class_names: Sequence[str], ax: Axes | None = None) -> Figure:
+def perturbations(
+    effects: pd.DataFrame, *, class_names: Sequence[str], ax: Axes | None = None
+) -> Figure:
     """How far each perturbation moves a network's logit, the cue with the largest effect on top.
 
     Args:
@@ -263,11 +267,11 @@ def cues(effects: pd.DataFrame, *, class_names: Sequence[str], ax: Axes | None =
     return figure
 
 
-def shares(table: pd.DataFrame, *, class_names: Sequence[str], ax: Axes | None = None) -> Figure:
+def swaps(effects: pd.DataFrame, *, class_names: Sequence[str], ax: Axes | None = None) -> Figure:
     """The effect of swapping each cue for that of the other class, the largest on top.
 
     Args:
-        table: What `swaps.effects` returns.
+        effects: What `swaps.effects` returns.
         class_names: Names of the labels 0 and 1.
         ax: Where to draw; None for a figure of its own.
 
@@ -275,16 +279,18 @@ def shares(table: pd.DataFrame, *, class_names: Sequence[str], ax: Axes | None =
         The figure: one line a cue, its effect as a bar with the 95 % interval, and a mark for each
         class.
     """
-    figure, ax = _panel(ax, height=1.0 + 0.42 * len(table))
-    places = np.arange(len(table))
-    ax.barh(places, table["value"], height=0.5, color="0.88", edgecolor="0.4", label="both classes")
+    figure, ax = _panel(ax, height=1.0 + 0.42 * len(effects))
+    places = np.arange(len(effects))
+    ax.barh(
+        places, effects["value"], height=0.5, color="0.88", edgecolor="0.4", label="both classes"
+    )
     ax.errorbar(
-        table["value"], places, xerr=_whiskers(table), fmt="none", ecolor="black", capsize=3
+        effects["value"], places, xerr=_whiskers(effects), fmt="none", ecolor="black", capsize=3
     )
     for label, name in enumerate(class_names):
-        ax.plot(table[f"class {label}"], places, label=f"{name} only", **_mark(label))
+        ax.plot(effects[f"class {label}"], places, label=f"{name} only", **_mark(label))
     ax.axvline(0, color="0.6", linewidth=0.8)
-    ax.set_yticks(places, table["cue"])
+    ax.set_yticks(places, effects["cue"])
     ax.invert_yaxis()
     ax.set_xlabel("effect of swapping the cue, as a share of the gap between the classes' scores")
     _legend_above(ax)

@@ -418,7 +418,7 @@ def _shares(kept: "Comparable", best: _Best) -> list[Block]:
         )
         blocks.append(
             _drawn(
-                plots.shares(shares, class_names=CLASSES),
+                plots.swaps(shares, class_names=CLASSES),
                 alt=f"One bar a cue, with its share of the way for {run}: {told}.",
                 caption=f"{run}: 0 is no change, 1 all the way to the other class' mean score.",
             )
