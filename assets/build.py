@@ -47,7 +47,7 @@ def figures() -> None:
 
     parted = _parted(selection.comparable(RESULTS).steps)
     for name, steps in zip(("progression", "again"), parted, strict=True):
-        reached = comparison.together(steps)
+        reached = comparison.averages(steps)
         figure = plots.steps(reached[reached["metric"] == "AUC"], metric="AUC")
         figure.savefig(ASSETS / f"{name}.png", dpi=110)
 
@@ -67,17 +67,17 @@ def readme() -> None:
     progression, again = _parted(kept.steps)
     text = README.read_text(encoding="utf-8")
     for mark, steps in (("results", progression), ("again", again)):
-        lines = _markdown(tables.steps(comparison.together(steps)))
+        lines = _markdown(tables.steps(comparison.averages(steps)))
         runs = [record for name in steps for record in kept.records[name]]
         lines += ["", *sorted({sentences.protocol(record) for record in runs})]
         text = _filled(text, mark, "\n".join(lines))
     chosen = {name: [_chosen(record) for record in kept.records[name]] for name in again}
-    reached = comparison.together(again, splits=["test"], threshold=chosen)
+    reached = comparison.averages(again, splits=["test"], threshold=chosen)
     lines = _markdown(tables.steps(reached[reached["metric"] != "AUC"]))
     text = _filled(text, "again, chosen threshold", "\n".join(lines))
     compared = {
-        "comparison": comparison.neighbours(progression),
-        "again, compared": comparison.pairs(again, _of_again(again)),
+        "comparison": comparison.differences(progression),
+        "again, compared": comparison.differences(again, _of_again(again)),
     }
     for mark, table in compared.items():
         lines = _markdown(tables.pairs(table, ("AUC", "balanced accuracy")))

@@ -100,7 +100,7 @@ def study(
     rows = []
 
     def add(measured: str, part: pd.DataFrame, **weights: Any) -> None:
-        numbers = metrics.metrics(
+        numbers = metrics.estimate(
             part["label"].to_numpy(),
             part["score"].to_numpy(),
             patients=part["patient"].to_numpy(),

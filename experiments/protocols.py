@@ -74,7 +74,7 @@ def study(
         for cut in cuts(images.table, protocol, seed=seed)
     ]
     scored = pd.concat(parts, ignore_index=True)
-    numbers = metrics.metrics(
+    numbers = metrics.estimate(
         scored["label"].to_numpy(),
         scored["score"].to_numpy(),
         patients=scored["patient"].to_numpy(),

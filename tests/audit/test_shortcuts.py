@@ -164,7 +164,7 @@ def test_interval_of_an_auc_is_near_the_bootstrap_of_many_patients():
     labels = np.repeat([0, 1], 150)
     scores = rng.beta(2 + labels, 2)
     auc = shortcuts._auc(pd.Series(scores), pd.Series(labels == 1), pd.Series(range(300)))
-    expected = metrics.metrics(labels, scores).loc[0, ["value", "low", "high"]]
+    expected = metrics.estimate(labels, scores).loc[0, ["value", "low", "high"]]
     assert list(auc) == pytest.approx(expected.tolist(), abs=0.015)
 
 

@@ -1,134 +1,208 @@
-import warnings
-
 import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import strategies
 from scipy.special import expit, logit
+from support.predictions import predicted
 
 from xraylib.evaluation import metrics
 from xraylib.evaluation.calibration import (
-    CALIBRATION_METRICS,
     TEMPERATURES,
-    Decomposition,
-    brier,
-    calibration,
-    expected_calibration_error,
     net_benefit,
     reliability,
     rescaled,
+    summary,
     temperature,
 )
 
 LABELS = np.array([0, 1, 1, 1])
 SCORES = np.array([0.2, 0.4, 0.6, 1.0])
+VALIDATION = predicted([0, 1], [0.2, 0.8], split="validation")
+PARTS = ["reliability", "resolution", "uncertainty", "within"]
 
 
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+def measured(labels, scores, **more):
+    """The rows of test of `summary`, as the scores are, by metric."""
+    table = summary(pd.concat([VALIDATION, predicted(labels, scores)]), **more)
+    return rows(table, "test", fitted=False)
 
 
-# ------------------------------------------------------------------ brier
+def rows(table, split, *, fitted):
+    part = table[(table["split"] == split) & ((table["temperature"] != 1) == fitted)]
+    return part.set_index("metric")
 
 
-def test_brier_by_hand():
+# ------------------------------------------------------------------ summary
+
+
+def test_parts_of_the_brier_score_by_hand():
     # Two bins: mean scores .3 and .8, shares 1/2 and 1, of all 3/4. The variance within them is
     # .01 and .04, the covariance with the labels .05 and 0.
-    assert brier(LABELS, SCORES, bins=2) == pytest.approx(
-        Decomposition(
-            brier=(0.04 + 0.36 + 0.16 + 0) / 4,
-            reliability=(0.2**2 + 0.2**2) / 2,
-            resolution=(0.25**2 + 0.25**2) / 2,
-            uncertainty=3 / 16,
-            within=(0.01 + 0.04) / 2 - 2 * (0.05 + 0) / 2,
-        )
+    value = measured(LABELS, SCORES, bins=2, resamples=0)["value"]
+    assert value["Brier":"within"].tolist() == pytest.approx(
+        [
+            (0.04 + 0.36 + 0.16 + 0) / 4,
+            (0.2**2 + 0.2**2) / 2,
+            (0.25**2 + 0.25**2) / 2,
+            3 / 16,
+            (0.01 + 0.04) / 2 - 2 * (0.05 + 0) / 2,
+        ]
     )
 
 
+@pytest.mark.slow
 @hypothesis.given(strategies.data())
 @hypothesis.settings(max_examples=300, deadline=None, derandomize=True, database=None)
 def test_the_parts_add_up(data):
     score = strategies.integers(0, data.draw(strategies.sampled_from([1, 4, 1000])))
     image = strategies.tuples(strategies.integers(0, 1), score)
-    drawn = np.array(data.draw(strategies.lists(image, min_size=1, max_size=40)))
+    images = np.array(data.draw(strategies.lists(image, min_size=1, max_size=40)))
     bins = data.draw(strategies.integers(1, 50))
-    labels, scores = drawn[:, 0], drawn[:, 1] / max(drawn[:, 1].max(), 1)
-    parts = brier(labels, scores, bins=bins)
-    assert parts.brier == pytest.approx(((labels - scores) ** 2).mean(), abs=1e-12)
-    total = parts.reliability - parts.resolution + parts.uncertainty + parts.within
-    assert total == pytest.approx(parts.brier, abs=1e-12)
-    assert min(parts.reliability, parts.resolution, parts.uncertainty) >= 0
-    assert parts.resolution <= parts.uncertainty + 1e-12
+    labels, scores = images[:, 0], images[:, 1] / max(images[:, 1].max(), 1)
+    value = measured(labels, scores, bins=bins, resamples=0)["value"]
+    assert value["Brier"] == pytest.approx(((labels - scores) ** 2).mean(), abs=1e-12)
+    total = value["reliability"] - value["resolution"] + value["uncertainty"] + value["within"]
+    assert total == pytest.approx(value["Brier"], abs=1e-12)
+    assert value[PARTS[:3]].min() >= 0
+    assert value["resolution"] <= value["uncertainty"] + 1e-12
 
 
-def test_one_bin_a_score_leaves_nothing_within():
+def test_one_score_per_bin_leaves_nothing_within():
     labels, scores = np.arange(30) % 2, np.arange(30) % 3 / 4
-    assert brier(labels, scores, bins=30).within == pytest.approx(0, abs=1e-15)
-    assert brier(labels, scores, bins=2).within != pytest.approx(0, abs=1e-3)
-
-
-def test_brier_is_that_of_metrics():
-    expected = metrics.metrics(LABELS, SCORES, resamples=0).set_index("metric")["value"]
-    assert brier(LABELS, SCORES).brier == pytest.approx(expected["Brier"])
+    within = [
+        measured(labels, scores, bins=bins, resamples=0)["value"]["within"] for bins in (30, 2)
+    ]
+    assert within[0] == pytest.approx(0, abs=1e-15)
+    assert within[1] != pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("labels", "scores", "expected"),
+    ("labels", "scores", "brier", "ece"),
     [
-        ([0, 0, 1, 1], [0, 0, 1, 1], (0, 0, 1 / 4, 1 / 4, 0)),  # perfect
-        ([0, 0, 1, 1], [1, 1, 0, 0], (1, 1, 1 / 4, 1 / 4, 0)),  # worst
-        ([0, 0, 0, 1], [0.5] * 4, (1 / 4, 1 / 16, 0, 3 / 16, 0)),  # constant
-        ([1, 1], [0.8, 0.8], (0.04, 0.04, 0, 0, 0)),  # one class
-        ([0, 0], [0.8, 0.8], (0.64, 0.64, 0, 0, 0)),
+        ([0, 0, 1, 1], [0, 0, 1, 1], (0, 0, 1 / 4, 1 / 4, 0), 0),  # perfect
+        ([0, 0, 1, 1], [1, 1, 0, 0], (1, 1, 1 / 4, 1 / 4, 0), 1),  # worst
+        ([0, 0, 0, 1], [0.5] * 4, (1 / 4, 1 / 16, 0, 3 / 16, 0), 1 / 4),  # constant
+        ([0, 0, 0, 1], [0.25] * 4, (3 / 16, 0, 0, 3 / 16, 0), 0),  # constant, at the prevalence
+        ([1, 1], [0.8, 0.8], (0.04, 0.04, 0, 0, 0), 0.2),  # one class
+        ([0, 0], [0.8, 0.8], (0.64, 0.64, 0, 0, 0), 0.8),
     ],
 )
-def test_brier_at_its_ends(labels, scores, expected):
-    assert brier(np.array(labels), np.array(scores)) == pytest.approx(expected)
+def test_brier_and_ece_at_their_ends(labels, scores, brier, ece):
+    value = measured(labels, scores, resamples=0)["value"]
+    assert value["Brier":"within"].tolist() == pytest.approx(brier)
+    assert value["ECE"] == pytest.approx(ece)
 
 
-# ------------------------------------------------------------------ ECE
+@pytest.mark.parametrize(
+    ("labels", "scores", "bins", "expected"),
+    [
+        (LABELS, SCORES, 2, 0.2),
+        (LABELS, SCORES, 1, 0.2),  # the mean score .55 stands against 3/4
+        (LABELS, SCORES, 4, (0.2 + 0.6 + 0.4 + 0) / 4),
+        # Three images at .5, of which one is of class 1, and one at .9: bins count by images.
+        ([0, 0, 1, 1], [0.5, 0.5, 0.5, 0.9], 2, 3 / 4 * (1 / 2 - 1 / 3) + 1 / 4 * 0.1),
+    ],
+)
+def test_ece_by_hand(labels, scores, bins, expected):
+    value = measured(labels, scores, bins=bins, resamples=0)["value"]
+    assert value["ECE"] == pytest.approx(expected)
 
 
-def test_ece_by_hand():
-    assert expected_calibration_error(LABELS, SCORES, bins=2) == pytest.approx(0.2)
-    # In one bin the mean score .55 stands against 3/4.
-    assert expected_calibration_error(LABELS, SCORES, bins=1) == pytest.approx(0.2)
-    assert expected_calibration_error(LABELS, SCORES, bins=4) == pytest.approx(
-        (0.2 + 0.6 + 0.4 + 0) / 4
+def test_chance_makes_an_ece_as_large_as_the_docstring_says():
+    rng, eces = np.random.default_rng(0), []
+    for _ in range(50):
+        scores = expit(rng.normal(0, 2, 800))
+        labels = (rng.random(800) < scores).astype(int)
+        eces.append(measured(labels, scores, resamples=0)["value"]["ECE"])
+    assert np.mean(eces) == pytest.approx(0.03, abs=0.005)
+
+
+@pytest.fixture
+def predictions():
+    # On validation .8 means .6, as .2 means .4; on test .8 means 0 and .2 as well.
+    labels, scores = [1, 1, 1, 0, 0, 0, 0, 0, 1, 1], [0.8] * 5 + [0.2] * 5
+    validation = predicted(labels, scores, split="validation")
+    return pd.concat([predicted([0] * 4, [0.8, 0.8, 0.2, 0.2]), validation])
+
+
+def test_summary_has_both_splits_at_both_temperatures(predictions):
+    table = summary(predictions, resamples=10)
+    assert list(table) == ["split", "temperature", "metric", "value", "low", "high"]
+    parts = table[["split", "temperature"]].drop_duplicates()
+    fitted = np.log(4) / np.log(1.5)
+    assert parts["split"].tolist() == ["validation", "validation", "test", "test"]
+    assert parts["temperature"].tolist() == pytest.approx([1, fitted, 1, fitted], rel=1e-5)
+    names = ["Brier", *PARTS, "ECE", "mean score minus prevalence"]
+    assert table["metric"].tolist() == names * 4
+
+
+def test_summary_by_hand(predictions):
+    table = summary(predictions, resamples=10)
+    # In both bins the score is .2 off, up in one and down in the other.
+    assert rows(table, "validation", fitted=False)["value"].tolist() == pytest.approx(
+        [(6 * 0.04 + 4 * 0.64) / 10, 0.04, 0.01, 0.25, 0, 0.2, 0], abs=1e-12
+    )
+    assert rows(table, "validation", fitted=True)["value"].tolist() == pytest.approx(
+        [0.24, 0, 0.01, 0.25, 0, 0, 0], abs=1e-6
+    )
+    # What validation mends does not hold on test.
+    for fitted, expected in ((False, (0.64 + 0.04) / 2), (True, (0.36 + 0.16) / 2)):
+        value = rows(table, "test", fitted=fitted)["value"]
+        assert value["ECE"] == pytest.approx(0.5)
+        assert value["mean score minus prevalence"] == pytest.approx(0.5)
+        assert value["reliability"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_test_has_no_say_in_the_temperature(predictions):
+    other = predictions.assign(label=np.where(predictions["split"] == "test", 1, predictions.label))
+    tables = [summary(each, resamples=0) for each in (predictions, other)]
+    assert tables[0]["temperature"].tolist() == tables[1]["temperature"].tolist()
+    assert tables[0]["value"].tolist() != tables[1]["value"].tolist()
+
+
+def test_interval_of_brier_is_that_of_metrics(predictions):
+    part = predictions[predictions["split"] == "validation"]
+    expected = metrics.estimate(
+        part["label"], part["score"], patients=part["patient"], resamples=100, seed=3
+    ).set_index("metric")
+    table = summary(predictions, resamples=100, seed=3)
+    columns = ["value", "low", "high"]
+    assert rows(table, "validation", fitted=False).loc["Brier", columns].tolist() == pytest.approx(
+        expected.loc["Brier", columns].tolist()
     )
 
 
-def test_ece_weights_bins_by_their_images():
-    # Three images at .5, of which one is of class 1, and one at .9.
-    found = expected_calibration_error([0, 0, 1, 1], np.array([0.5, 0.5, 0.5, 0.9]), bins=2)
-    assert found == pytest.approx(3 / 4 * (1 / 2 - 1 / 3) + 1 / 4 * 0.1)
-
-
-@pytest.mark.parametrize(
-    ("labels", "scores", "expected"),
-    [
-        ([0, 0, 1, 1], [0, 0, 1, 1], 0),  # perfect
-        ([0, 0, 1, 1], [1, 1, 0, 0], 1),  # worst
-        ([0, 0, 0, 1], [0.25] * 4, 0),  # constant, at the prevalence
-        ([0, 0, 0, 1], [0.5] * 4, 1 / 4),  # constant, elsewhere
-        ([1, 1, 1], [0.8, 0.9, 1.0], 0.1),  # one class
-    ],
-)
-def test_ece_at_its_ends(labels, scores, expected):
-    assert expected_calibration_error(labels, scores) == pytest.approx(expected)
-
-
-def test_chance_makes_an_ece_as_large_as_said():
+def test_interval_of_ece_takes_off_what_chance_adds():
+    # Calibrated, so that the ECE is chance, and in a resample chance twice.
     rng = np.random.default_rng(0)
-    found = []
-    for _ in range(50):
-        scores = expit(rng.normal(0, 2, 800))
-        found.append(expected_calibration_error(rng.random(800) < scores, scores))
-    assert np.mean(found) == pytest.approx(0.03, abs=0.005)
+    scores = expit(rng.normal(0, 2, 400))
+    ece = measured((rng.random(400) < scores).astype(int), scores, resamples=200).loc["ECE"]
+    assert 0 <= ece["low"] < ece["value"] / 2
+    assert ece["low"] < ece["high"] < 2 * ece["value"]
+
+
+def test_only_the_parts_of_the_brier_score_have_no_interval(predictions):
+    table = rows(summary(predictions, resamples=200), "validation", fitted=False)
+    low, value, high = table.loc["mean score minus prevalence", ["low", "value", "high"]]
+    assert low < value < high
+    assert table.index[table["low"].isna()].tolist() == PARTS
+    assert table.index[table["high"].isna()].tolist() == PARTS
+
+
+def test_no_resamples_no_interval(predictions):
+    assert summary(predictions, resamples=0)[["low", "high"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_missing_split(predictions, split):
+    with pytest.raises(ValueError, match=f"no predictions of {split}"):
+        summary(predictions[predictions["split"] != split])
+
+
+def test_validation_of_one_class(predictions):
+    with pytest.raises(ValueError, match="temperature needs both classes: all labels are 0"):
+        summary(predictions.assign(label=0))
 
 
 # ------------------------------------------------------------------ reliability
@@ -332,142 +406,21 @@ def test_another_prevalence_needs_both_classes():
         net_benefit([1, 1], [0.2, 0.3], thresholds=[0.2], prevalence=0.2)
 
 
-# ------------------------------------------------------------------ calibration
-
-
-def predicted(split, labels, scores):
-    return pd.DataFrame(
-        {
-            "split": split,
-            "label": labels,
-            "score": scores,
-            "patient": [f"{split}{number // 2}" for number in range(len(labels))],
-        }
-    )
-
-
-@pytest.fixture
-def predictions():
-    # On validation .8 means .6, as .2 means .4; on test .8 means 0 and .2 as well.
-    validation = predicted("validation", [1, 1, 1, 0, 0, 0, 0, 0, 1, 1], [0.8] * 5 + [0.2] * 5)
-    return pd.concat([predicted("test", [0] * 4, [0.8, 0.8, 0.2, 0.2]), validation])
-
-
-def found(table, split, *, fitted):
-    rows = table[(table["split"] == split) & ((table["temperature"] != 1) == fitted)]
-    return rows.set_index("metric")
-
-
-def test_calibration_has_both_splits_at_both_temperatures(predictions):
-    table = calibration(predictions, resamples=10)
-    assert list(table) == ["split", "temperature", "metric", "value", "low", "high"]
-    parts = table[["split", "temperature"]].drop_duplicates()
-    fitted = np.log(4) / np.log(1.5)
-    assert parts["split"].tolist() == ["validation", "validation", "test", "test"]
-    assert parts["temperature"].tolist() == pytest.approx([1, fitted, 1, fitted], rel=1e-5)
-    assert table["metric"].tolist() == list(CALIBRATION_METRICS) * 4
-
-
-def test_calibration_by_hand(predictions):
-    table = calibration(predictions, resamples=10)
-    before = found(table, "validation", fitted=False)["value"]
-    # In both bins the score is .2 off, up in one and down in the other.
-    assert before.tolist() == pytest.approx(
-        [(6 * 0.04 + 4 * 0.64) / 10, 0.04, 0.01, 0.25, 0, 0.2, 0], abs=1e-12
-    )
-    after = found(table, "validation", fitted=True)["value"]
-    assert after.tolist() == pytest.approx([0.24, 0, 0.01, 0.25, 0, 0, 0], abs=1e-6)
-
-
-def test_what_validation_mends_may_not_hold_on_test(predictions):
-    table = calibration(predictions, resamples=10)
-    before = found(table, "test", fitted=False)["value"]
-    assert before[["ECE", "mean score minus prevalence"]].tolist() == pytest.approx([0.5, 0.5])
-    assert before["reliability"] == pytest.approx((0.64 + 0.04) / 2)
-    after = found(table, "test", fitted=True)["value"]
-    assert after[["ECE", "mean score minus prevalence"]].tolist() == pytest.approx([0.5, 0.5])
-    assert after["reliability"] == pytest.approx((0.36 + 0.16) / 2, abs=1e-6)
-
-
-def test_test_has_no_say_in_the_temperature(predictions):
-    other = predictions.assign(label=np.where(predictions["split"] == "test", 1, predictions.label))
-    tables = [calibration(each, resamples=0) for each in (predictions, other)]
-    assert tables[0]["temperature"].tolist() == tables[1]["temperature"].tolist()
-    assert tables[0]["value"].tolist() != tables[1]["value"].tolist()
-
-
-def test_values_are_those_of_the_functions():
-    rng = np.random.default_rng(0)
-    labels, scores = np.arange(90) % 2, rng.uniform(0, 1, 90)
-    both = pd.concat([predicted(split, labels, scores) for split in ("validation", "test")])
-    value = found(calibration(both, bins=7, resamples=0), "test", fitted=False)["value"]
-    assert value["Brier":"within"].tolist() == pytest.approx(brier(labels, scores, bins=7))
-    assert value["ECE"] == pytest.approx(expected_calibration_error(labels, scores, bins=7))
-
-
-def test_interval_of_brier_is_that_of_metrics(predictions):
-    table = calibration(predictions, resamples=100, seed=3)
-    rows = predictions[predictions["split"] == "validation"]
-    expected = metrics.metrics(
-        rows["label"], rows["score"], patients=rows["patient"], resamples=100, seed=3
-    ).set_index("metric")
-    columns = ["value", "low", "high"]
-    before = found(table, "validation", fitted=False)
-    assert before.loc["Brier", columns].tolist() == pytest.approx(
-        expected.loc["Brier", columns].tolist()
-    )
-
-
-def test_interval_of_ece_takes_off_what_chance_adds():
-    # Calibrated, so that the ECE is chance, and in a resample chance twice.
-    rng = np.random.default_rng(0)
-    scores = expit(rng.normal(0, 2, 400))
-    both = pd.concat(
-        [predicted(split, rng.random(400) < scores, scores) for split in ("validation", "test")]
-    )
-    ece = found(calibration(both, resamples=200), "test", fitted=False).loc["ECE"]
-    assert 0 <= ece["low"] < ece["value"] / 2
-    assert ece["low"] < ece["high"] < 2 * ece["value"]
-
-
-def test_interval_of_the_mean_holds_it(predictions):
-    before = found(calibration(predictions, resamples=200), "validation", fitted=False)
-    low, value, high = before.loc["mean score minus prevalence", ["low", "value", "high"]]
-    assert low < value < high
-    parts = before.loc[["reliability", "resolution", "uncertainty", "within"]]
-    assert parts[["low", "high"]].isna().all(axis=None)
-
-
-def test_no_resamples_no_interval(predictions):
-    assert calibration(predictions, resamples=0)[["low", "high"]].isna().all(axis=None)
-
-
-@pytest.mark.parametrize("split", ["validation", "test"])
-def test_a_missing_split(predictions, split):
-    with pytest.raises(ValueError, match=f"no predictions of {split}"):
-        calibration(predictions[predictions["split"] != split])
-
-
-def test_validation_of_one_class(predictions):
-    with pytest.raises(ValueError, match="temperature needs both classes: all labels are 0"):
-        calibration(predictions.assign(label=0))
-
-
 # ------------------------------------------------------------------ errors
 
 
-@pytest.mark.parametrize("function", [brier, expected_calibration_error, reliability, temperature])
-def test_what_are_no_labels_and_scores(function):
+@pytest.mark.parametrize("function", [reliability, temperature])
+def test_invalid_labels_and_scores(function):
     with pytest.raises(ValueError, match=r"scores must be in \[0, 1\]; 1 are not"):
         function([0, 1], [0.1, 1.1])
     with pytest.raises(ValueError, match="0 labels and 0 scores: give one or more of each"):
         function([], [])
 
 
-@pytest.mark.parametrize("function", [brier, expected_calibration_error, reliability])
-def test_no_bins(function):
-    with pytest.raises(ValueError, match=r"bins must be 1 or more\. Received: 0"):
-        function(LABELS, SCORES, bins=0)
+def test_no_bins(predictions):
+    for call in (lambda: reliability(LABELS, SCORES, bins=0), lambda: summary(predictions, bins=0)):
+        with pytest.raises(ValueError, match=r"bins must be 1 or more\. Received: 0"):
+            call()
 
 
 def test_patients_of_another_length():

@@ -6,18 +6,15 @@ import pytest
 from scipy import stats
 
 from xraylib.evaluation.comparison import (
-    decisions,
-    delong,
-    holm,
-    mcnemar,
-    missed,
-    neighbours,
-    paired,
-    pairs,
-    together,
+    averages,
+    common_errors,
+    difference,
+    differences,
+    discordances,
 )
 from xraylib.evaluation.intervals import patient_weights
-from xraylib.evaluation.metrics import METRICS, metrics, weighted_metrics
+from xraylib.evaluation.metrics import METRICS, estimate, weighted_metrics
+from xraylib.evaluation.significance import delong, holm, mcnemar
 
 # Three images of class 1 and two of class 0.
 LABELS = np.array([1, 1, 1, 0, 0])
@@ -269,7 +266,7 @@ def test_no_discordant_image():
         (([], [], []), "0 labels, 0 and 0 decisions"),
         (([0, 2], [0, 1], [0, 1]), r"labels must be 0 or 1\. Received: \[0, 2\]"),
         (([0, 1], [0.2, 0.7], [0, 1]), r"first must be 0 or 1\. Received: \[0\.2, 0\.7\]"),
-        (([0, 1], [0, 1], [np.nan, 1]), r"second must be 0 or 1\. Received: \[1\.0, nan\]"),
+        (([0, 1], [0, 1], [np.nan, 1]), r"second must be 0 or 1\. Received: \[nan, 1\.0\]"),
     ],
 )
 def test_what_mcnemar_refuses(arrays, said):
@@ -281,27 +278,33 @@ def test_what_mcnemar_refuses(arrays, said):
 
 
 def test_one_row_a_metric():
-    table = paired(*[[run] for run in many(0)], resamples=50)
-    assert list(table) == ["metric", "first", "second", "difference", "low", "high", "p", "test"]
+    table = difference(*[[run] for run in many(0)], resamples=50)
+    assert list(table) == [
+        *("metric", "first_value", "second_value", "difference"),
+        "low",
+        "high",
+        "p",
+        "test",
+    ]
     assert tuple(table["metric"]) == METRICS
     assert table["test"].tolist() == ["DeLong, clustered"] + ["bootstrap over patients"] * 5
 
 
 def test_the_values_are_those_of_evaluation():
     first, second = many(0)
-    table = paired([first, second], [second], thresholds=(0.4, 0.6), resamples=20)
+    table = difference([first, second], [second], thresholds=(0.4, 0.6), resamples=20)
     one, other, of_second = (
-        metrics(run["label"], run["score"], threshold=threshold, resamples=0)["value"]
+        estimate(run["label"], run["score"], threshold=threshold, resamples=0)["value"]
         for run, threshold in ((first, 0.4), (second, 0.4), (second, 0.6))
     )
-    assert table["first"].to_numpy() == pytest.approx((one + other) / 2)
-    assert table["second"].to_numpy() == pytest.approx(of_second)
+    assert table["first_value"].to_numpy() == pytest.approx((one + other) / 2)
+    assert table["second_value"].to_numpy() == pytest.approx(of_second)
     assert table["difference"].to_numpy() == pytest.approx(of_second - (one + other) / 2)
 
 
 def test_the_auc_is_compared_by_delong():
     first, second = many(1)
-    row = paired([first], [second, first], resamples=0, confidence=0.8).iloc[0]
+    row = difference([first], [second, first], resamples=0, confidence=0.8).iloc[0]
     expected = delong(
         first["label"],
         first["score"],
@@ -320,9 +323,9 @@ def test_the_bootstrap_by_hand():
     labels, patients = [1, 0, 1, 0], "aabb"
     first = predicted([0.1, 0.9, 0.9, 0.1], labels, patients)
     second = predicted([0.9, 0.1, 0.1, 0.9], labels, patients)
-    table = paired([first], [second], resamples=400).set_index("metric")
+    table = difference([first], [second], resamples=400).set_index("metric")
     assert table.loc["accuracy", ["difference", "low", "high", "p"]].tolist() == [0, -1, 1, 1]
-    half = paired([first], [second], resamples=400, confidence=0.4).set_index("metric")
+    half = difference([first], [second], resamples=400, confidence=0.4).set_index("metric")
     assert half.loc["accuracy", ["low", "high"]].tolist() == [0, 0]
 
 
@@ -332,13 +335,13 @@ def test_p_counts_resamples_on_the_other_side():
     labels, patients = [1, 0] * 3, "aabbcc"
     first = predicted([0.1, 0.9] * 2 + [0.9, 0.1], labels, patients)
     second = predicted([0.9, 0.1] * 2 + [0.1, 0.9], labels, patients)
-    table = paired([first], [second], resamples=4000).set_index("metric")
+    table = difference([first], [second], resamples=4000).set_index("metric")
     assert table.loc["accuracy", "p"] == pytest.approx(2 * 7 / 27, abs=0.05)
 
 
 def test_p_of_the_bootstrap_is_never_0():
     first, second = predicted([0.2] * 3 + [0.8] * 2), predicted(LABELS)
-    table = paired([first], [second], resamples=39).set_index("metric")
+    table = difference([first], [second], resamples=39).set_index("metric")
     assert table.loc[["accuracy", "Brier"], "p"].tolist() == [2 / 40, 2 / 40]
 
 
@@ -352,30 +355,30 @@ def test_the_interval_of_a_difference_is_that_of_a_plain_bootstrap():
     # All patients have two images: their mean is that of the images.
     sums = np.bincount(patients, weights=change) / 2
     drawn = sums[rng.integers(0, 30, (4000, 30))].mean(axis=1)
-    row = paired([first], [second], resamples=4000).set_index("metric").loc["accuracy"]
+    row = difference([first], [second], resamples=4000).set_index("metric").loc["accuracy"]
     assert [row["low"], row["high"]] == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=0.02)
 
 
 def test_pairing_narrows_the_interval():
     first, second = many(3)
     better = second.assign(score=(0.9 * first["score"] + 0.1 * second["score"]))
-    row = paired([first], [better], resamples=500).set_index("metric").loc["Brier"]
-    alone = metrics(first["label"], first["score"], patients=first["patient"], resamples=500)
+    row = difference([first], [better], resamples=500).set_index("metric").loc["Brier"]
+    alone = estimate(first["label"], first["score"], patients=first["patient"], resamples=500)
     alone = alone.set_index("metric").loc["Brier"]
     assert row["high"] - row["low"] < (alone["high"] - alone["low"]) / 2
 
 
 def test_the_same_runs_do_not_differ():
     runs = [run for seed in range(3) for run in many(seed)[:1]]
-    table = paired(runs, runs[::-1], resamples=200)
+    table = difference(runs, runs[::-1], resamples=200)
     assert table[["difference", "low", "high"]].eq(0).all(axis=None)
     assert table["p"].eq(1).all()
 
 
 def test_paired_swapped():
     first, second = many(4)
-    found = paired([first], [second], resamples=200)
-    swapped = paired([second], [first], resamples=200)
+    found = difference([first], [second], resamples=200)
+    swapped = difference([second], [first], resamples=200)
     assert (swapped["difference"] == -found["difference"]).all()
     assert swapped["low"].to_numpy() == pytest.approx(-found["high"].to_numpy())
     assert (swapped["p"] == found["p"]).all()
@@ -383,43 +386,46 @@ def test_paired_swapped():
 
 def test_the_order_of_rows_and_other_splits_do_not_matter():
     first, second = many(5)
-    expected = paired([first], [second], resamples=100)
+    expected = difference([first], [second], resamples=100)
     other = pd.concat([predicted(split="validation"), second[::-1]])
     shuffled = first.sample(frac=1, random_state=0)
-    pd.testing.assert_frame_equal(paired([shuffled], [other], resamples=100), expected)
+    pd.testing.assert_frame_equal(difference([shuffled], [other], resamples=100), expected)
 
 
 def test_another_split():
     first = pd.concat([predicted(), predicted(SECOND, split="validation")])
     second = pd.concat([predicted(), predicted(LABELS, split="validation")])
-    row = paired([first], [second], split="validation", resamples=0).iloc[0]
-    assert (row["first"], row["second"]) == (pytest.approx(3 / 4), 1)
+    row = difference([first], [second], split="validation", resamples=0).iloc[0]
+    assert (row["first_value"], row["second_value"]) == (pytest.approx(3 / 4), 1)
 
 
 def test_thresholds_of_each_run():
     runs = [predicted([0.3, 0.3, 0.3, 0.1, 0.1]), predicted([0.8, 0.8, 0.8, 0.6, 0.6])]
-    table = paired(runs, runs, thresholds=([0.2, 0.7], 0.5), resamples=0).set_index("metric")
+    table = difference(runs, runs, thresholds=([0.2, 0.7], 0.5), resamples=0).set_index("metric")
     # At .5 nothing of the first run and all of the second is called class 1.
-    assert table.loc["accuracy", ["first", "second"]].tolist() == [1, pytest.approx(1 / 2)]
+    assert table.loc["accuracy", ["first_value", "second_value"]].tolist() == [
+        1,
+        pytest.approx(1 / 2),
+    ]
 
 
 def test_no_resamples_leave_auc_alone():
-    table = paired([predicted()], [predicted(SECOND)], resamples=0).set_index("metric")
+    table = difference([predicted()], [predicted(SECOND)], resamples=0).set_index("metric")
     assert table[["low", "high", "p"]].isna().all(axis=1).drop("AUC").all()
     assert table.loc["AUC", ["low", "high", "p"]].notna().all()
 
 
 def test_resamples_without_a_class_are_left_out():
-    table = paired([predicted()], [predicted(LABELS)], resamples=200)
+    table = difference([predicted()], [predicted(LABELS)], resamples=200)
     assert table[["low", "high", "p"]].notna().all(axis=None)
 
 
 def test_paired_depends_on_the_seed_alone():
     pair = [[run] for run in many(6)]
-    found = paired(*pair, resamples=100, seed=3)
+    found = difference(*pair, resamples=100, seed=3)
     np.random.seed(7)  # whoever else draws does not matter
-    pd.testing.assert_frame_equal(paired(*pair, resamples=100, seed=3), found)
-    assert (paired(*pair, resamples=100, seed=4)["low"] != found["low"])[1:].any()
+    pd.testing.assert_frame_equal(difference(*pair, resamples=100, seed=3), found)
+    assert (difference(*pair, resamples=100, seed=4)["low"] != found["low"])[1:].any()
 
 
 @pytest.mark.parametrize(
@@ -466,7 +472,7 @@ def test_paired_depends_on_the_seed_alone():
         ),
     ],
 )
-@pytest.mark.parametrize("function", [paired, decisions])
+@pytest.mark.parametrize("function", [difference, discordances])
 def test_runs_that_cannot_be_compared(function, run, said):
     with pytest.raises(ValueError, match=said):
         function([predicted()] * 2, [predicted(), run])
@@ -481,7 +487,7 @@ def test_runs_that_cannot_be_compared(function, run, said):
 )
 def test_no_runs(sides, said):
     with pytest.raises(ValueError, match=said):
-        paired(*sides)
+        difference(*sides)
 
 
 @pytest.mark.parametrize(
@@ -490,13 +496,13 @@ def test_no_runs(sides, said):
         ((0.5,), r"give two thresholds, of first and second\. Received: \(0\.5,\)"),
         ((0.5, [0.5]), "1 thresholds for 2 runs of the second"),
         (([0.5, 0.5], 0.5), "2 thresholds for 1 runs of the first"),
-        ((0.5, 1.5), r"thresholds must be in \[0, 1\]\. Received: 1\.5"),
-        ((0.5, [0.5, np.nan]), r"thresholds must be in \[0, 1\]\. Received: \[0\.5, nan\]"),
+        ((0.5, 1.5), r"thresholds must be in \[0, 1\]; 1 are not\. Received: \[1\.5\]"),
+        ((0.5, [0.5, np.nan]), r"thresholds must be in \[0, 1\]; 1 are not\. Received: \[nan\]"),
     ],
 )
 def test_wrong_thresholds(thresholds, said):
     with pytest.raises(ValueError, match=said):
-        paired([predicted()], [predicted()] * 2, thresholds=thresholds)
+        difference([predicted()], [predicted()] * 2, thresholds=thresholds)
 
 
 @pytest.mark.parametrize(
@@ -508,7 +514,7 @@ def test_wrong_thresholds(thresholds, said):
 )
 def test_wrong_resampling(wrong, said):
     with pytest.raises(ValueError, match=said):
-        paired([predicted()], [predicted()], **wrong)
+        difference([predicted()], [predicted()], **wrong)
 
 
 # ------------------------------------------------------------------ decisions
@@ -516,7 +522,7 @@ def test_wrong_resampling(wrong, said):
 
 def test_decisions_by_hand():
     # At .5 the first is right on 1, 0, 1, 0, 1, the second on 1, 1, 0, 0, 1.
-    table = decisions([predicted(), predicted()], [predicted(SECOND)[::-1], predicted(LABELS)])
+    table = discordances([predicted(), predicted()], [predicted(SECOND)[::-1], predicted(LABELS)])
     assert list(table) == ["run", "only_first", "only_second", "p", "test"]
     assert table.values.tolist() == [
         [0, 1, 1, 1.0, "McNemar, exact"],
@@ -526,7 +532,7 @@ def test_decisions_by_hand():
 
 def test_decisions_at_the_threshold_of_each_run():
     runs = [predicted()] * 2
-    table = decisions(runs, runs, thresholds=(0.5, [0.4, 0.5]))
+    table = discordances(runs, runs, thresholds=(0.5, [0.4, 0.5]))
     # A score of .4 is called class 1 at .4, which is right.
     assert table["only_second"].tolist() == [1, 0]
     assert table["only_first"].tolist() == [0, 0]
@@ -534,7 +540,7 @@ def test_decisions_at_the_threshold_of_each_run():
 
 def test_runs_that_have_no_counterpart():
     with pytest.raises(ValueError, match="2 and 1 runs cannot be paired: give as many of both"):
-        decisions([predicted()] * 2, [predicted()])
+        discordances([predicted()] * 2, [predicted()])
 
 
 # ------------------------------------------------------------------ neighbours
@@ -543,28 +549,26 @@ def test_runs_that_have_no_counterpart():
 def test_each_step_against_the_one_before():
     one, two = many(0)
     steps = {"b": [one], "a": [one, two], "c": [two]}
-    table = neighbours(steps, resamples=50, seed=1)
+    table = differences(steps, resamples=50, seed=1)
     assert list(table) == [
-        *("first", "second", "runs_first", "runs_second", "metric", "first value"),
-        *("second value", "difference", "low", "high", "p", "p_holm", "test"),
+        *("first", "second", "runs_first", "runs_second", "metric", "first_value"),
+        *("second_value", "difference", "low", "high", "p", "p_holm", "test"),
     ]
     pairs = table[["first", "second", "runs_first", "runs_second"]].drop_duplicates()
     assert pairs.values.tolist() == [["b", "a", 1, 2], ["a", "c", 2, 1]]
-    expected = paired([one, two], [two], resamples=50, seed=1)
+    expected = difference([one, two], [two], resamples=50, seed=1)
     found = table[table["first"] == "a"].reset_index(drop=True)
-    names = {"first value": "first", "second value": "second"}
-    found = found.drop(columns=["first", "second"]).rename(columns=names)
     pd.testing.assert_frame_equal(found[list(expected)], expected)
 
 
 def test_neighbours_of_another_split():
     steps = {name: [predicted(split="validation")] for name in ("one", "two")}
-    assert neighbours(steps, split="validation", resamples=10)["p"].eq(1).all()
+    assert differences(steps, split="validation", resamples=10)["p"].eq(1).all()
 
 
 def test_each_metric_is_a_family():
     runs = [many(seed, gain=gain)[1] for seed, gain in ((0, 0), (0, 1), (0, 3))]
-    table = neighbours({name: [run] for name, run in zip("abc", runs, strict=True)}, resamples=99)
+    table = differences({name: [run] for name, run in zip("abc", runs, strict=True)}, resamples=99)
     for _, family in table.groupby("metric"):
         assert len(family) == 2
         assert family["p_holm"].tolist() == holm(family["p"]).tolist()
@@ -576,33 +580,33 @@ def test_the_steps_that_cannot_be_compared_are_named():
     with pytest.raises(
         ValueError, match=r"two \(first\) and three \(second\): run 0 of the second"
     ):
-        neighbours(steps, resamples=10)
+        differences(steps, resamples=10)
 
 
 def test_chosen_pairs_are_one_family():
     one, two = many(0)
     three, _ = many(1)
     steps = {"a": [one], "b": [two], "c": [three]}
-    table = pairs(steps, [("a", "b"), ("a", "c")], resamples=50, seed=1)
+    table = differences(steps, [("a", "b"), ("a", "c")], resamples=50, seed=1)
     auc = table[table["metric"] == "AUC"]
     assert auc[["first", "second"]].values.tolist() == [["a", "b"], ["a", "c"]]
     assert auc["p_holm"].tolist() == holm(auc["p"]).tolist()
-    alone = paired([one], [three], resamples=50, seed=1).set_index("metric")
+    alone = difference([one], [three], resamples=50, seed=1).set_index("metric")
     assert auc["difference"].iloc[1] == alone.loc["AUC", "difference"]
 
 
 def test_a_pair_with_a_step_that_is_not_there():
     steps = {"a": [predicted()]}
     with pytest.raises(ValueError, match=r"no such steps: \['b'\]; there are \['a'\]"):
-        pairs(steps, [("a", "b")], resamples=10)
+        differences(steps, [("a", "b")], resamples=10)
 
 
 def test_each_run_has_a_threshold_of_its_own():
     runs = [predicted(np.array([0.1, 0.2, 0.3, 0.4, 0.6])), predicted(LABELS.astype(float))]
     given = {"one": [0.15, 0.5]}
-    found = together({"one": runs}, splits=["test"], threshold=given, resamples=0)
+    found = averages({"one": runs}, splits=["test"], threshold=given, resamples=0)
     alone = [
-        together({"one": [run]}, splits=["test"], threshold=at, resamples=0)["value"].to_numpy()
+        averages({"one": [run]}, splits=["test"], threshold=at, resamples=0)["value"].to_numpy()
         for run, at in zip(runs, given["one"], strict=True)
     ]
     np.testing.assert_allclose(found["value"], np.mean(alone, axis=0))
@@ -611,13 +615,13 @@ def test_each_run_has_a_threshold_of_its_own():
 @pytest.mark.parametrize("given", [{"one": [0.5]}, {"two": [0.5, 0.5]}])
 def test_too_few_thresholds(given):
     with pytest.raises(ValueError, match=r"[01] thresholds for 2 runs of one"):
-        together({"one": [predicted()] * 2}, threshold=given)
+        averages({"one": [predicted()] * 2}, splits=["test"], threshold=given)
 
 
 def test_one_step_has_no_neighbour():
-    found = neighbours({"one": [predicted()]})
+    found = differences({"one": [predicted()]})
     assert found.empty
-    assert list(found) == list(neighbours({"one": [predicted()], "two": [predicted()]}))
+    assert list(found) == list(differences({"one": [predicted()], "two": [predicted()]}))
 
 
 # ------------------------------------------------------------------ holm
@@ -653,36 +657,36 @@ def test_what_is_no_p():
 
 def test_the_mean_and_the_spread_of_seeds_by_hand():
     step = {"one": [predicted(FIRST), predicted(SECOND)], "two": [predicted(FIRST)]}
-    found = together(step, splits=["test"], resamples=0).set_index(["step", "metric"])
+    found = averages(step, splits=["test"], resamples=0).set_index(["step", "metric"])
     auc = found.loc[("one", "AUC")]
     # 5/6 and 3/4, as above.
     assert auc["each"] == pytest.approx([5 / 6, 3 / 4])
     assert auc["value"] == pytest.approx(19 / 24)
-    assert auc["standard deviation"] == pytest.approx((5 / 6 - 3 / 4) / 2**0.5)
+    assert auc["standard_deviation"] == pytest.approx((5 / 6 - 3 / 4) / 2**0.5)
     assert auc["runs"] == 2
-    assert np.isnan(found.loc[("two", "AUC"), "standard deviation"])
+    assert np.isnan(found.loc[("two", "AUC"), "standard_deviation"])
     assert found["low"].isna().all()
 
 
 def test_one_run_has_the_interval_of_its_metrics():
     run = many(seed=0)[0].assign(path=[f"{place:02}" for place in range(60)])
-    found = together({"one": [run]}, splits=["test"], resamples=300, seed=4)
+    found = averages({"one": [run]}, splits=["test"], resamples=300, seed=4)
     columns = [run[name].to_numpy() for name in ("label", "score")]
-    alone = metrics(*columns, patients=run["patient"].to_numpy(), resamples=300, seed=4)
+    alone = estimate(*columns, patients=run["patient"].to_numpy(), resamples=300, seed=4)
     pd.testing.assert_frame_equal(found[["value", "low", "high"]], alone[["value", "low", "high"]])
 
 
 def test_the_same_run_twice_is_no_more_certain():
     run, _ = many(seed=0)
     once, twice = (
-        together({"one": [run] * times}, splits=["test"], resamples=200)[["low", "high"]]
+        averages({"one": [run] * times}, splits=["test"], resamples=200)[["low", "high"]]
         for times in (1, 2)
     )
     pd.testing.assert_frame_equal(once, twice)
 
 
 def test_a_perfect_value_is_not_certain():
-    found = together({"one": [predicted(LABELS.astype(float))]}, splits=["test"])
+    found = averages({"one": [predicted(LABELS.astype(float))]}, splits=["test"])
     bounds = found.set_index("metric")[["value", "low", "high"]]
     assert bounds.loc["specificity", "value"] == bounds.loc["specificity", "high"] == 1
     # Wilson's interval of two successes in two patients.
@@ -696,13 +700,13 @@ def test_seeds_may_validate_on_other_patients():
         )
         for seed, names in enumerate(("abcde", "vwxyz"))
     ]
-    found = together({"one": runs}, splits=["validation"], resamples=50)
+    found = averages({"one": runs}, splits=["validation"], resamples=50)
     assert found["value"].tolist()[0] == pytest.approx(5 / 6)
 
 
 def test_a_step_without_runs():
-    with pytest.raises(ValueError, match="the step one has no runs"):
-        together({"one": []})
+    with pytest.raises(ValueError, match="one has no runs"):
+        averages({"one": []})
 
 
 # ------------------------------------------------------------------ missed
@@ -711,14 +715,14 @@ def test_a_step_without_runs():
 def test_what_every_run_gets_wrong_the_worst_first():
     # Called at .5: the first misses places 1 and 3, the second 2 and 3; a third 1, 2 and 3.
     third = predicted(np.array([0.9, 0.2, 0.1, 0.7, 0.1]))
-    found = missed({"one": [predicted(FIRST)], "two": [predicted(SECOND), third]})
+    found = common_errors({"one": [predicted(FIRST)], "two": [predicted(SECOND), third]})
     assert found["path"].tolist() == ["test/3.jpeg"]
     assert found.loc[0, ["patient", "label"]].tolist() == ["d", 0]
     assert found.loc[0, "score"] == pytest.approx((0.5 + 0.5 + 0.7) / 3)
-    two = missed({"one": [predicted(FIRST)], "two": [third]})
+    two = common_errors({"one": [predicted(FIRST)], "two": [third]})
     assert two["path"].tolist() == ["test/1.jpeg", "test/3.jpeg"]
 
 
 def test_nobody_misses_what_one_gets_right():
     right = predicted(LABELS.astype(float))
-    assert missed({"one": [predicted(FIRST)], "two": [right]}).empty
+    assert common_errors({"one": [predicted(FIRST)], "two": [right]}).empty

@@ -2,25 +2,51 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from xraylib.evaluation.intervals import newcombe_auc, wilson_share
+from xraylib.evaluation.intervals import (
+    newcombe_auc,
+    patient_weights,
+    percentiles,
+    proportion,
+    wilson_at_edge,
+)
 
 # 1.96, squared.
 SQUARED = 3.8415
 
 
-@pytest.mark.parametrize(("successes", "count"), [(0, 1), (3, 10), (5, 10), (99, 100), (4, 4)])
-@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
-def test_wilson_is_scipys(successes, count, confidence):
-    expected = binomtest(successes, count).proportion_ci(confidence, method="wilson")
-    found = wilson_share(successes / count, count, confidence=confidence)
-    assert found == pytest.approx([expected.low, expected.high], abs=1e-12)
+def test_patients_are_drawn_with_all_their_images():
+    weights = patient_weights(list("abcab"), 500, 0)
+    assert weights.shape == (500, 5)
+    assert (weights[:, 0] == weights[:, 3]).all()
+    # As many patients as there are.
+    assert (weights[:, :3].sum(axis=1) == 3).all()
+    assert weights.mean(axis=0) == pytest.approx(np.ones(5), abs=0.15)
 
 
+def test_percentiles_leave_undefined_resamples_out():
+    low, high = percentiles(
+        np.array([[1, np.nan], [2, np.nan], [np.nan, np.nan], [3, np.nan]]), 0.5
+    )
+    assert low.tolist() == pytest.approx([1.5, np.nan], nan_ok=True)
+    assert high.tolist() == pytest.approx([2.5, np.nan], nan_ok=True)
+
+
+def test_proportion_by_hand():
+    # Patient a has only successes and b none: a quarter of the resamples has one of them alone.
+    assert proportion([1, 1, 0, 0], np.array(list("aabb")), resamples=200, seed=0) == (0.5, 0, 1)
+    # Three patients.
+    found = proportion([1, 1, 1, 1], np.array(list("aabc")), resamples=20, seed=0)
+    assert found == pytest.approx((1, 3 / (3 + SQUARED), 1), abs=1e-4)
+    assert np.isnan(proportion([1, 1], np.arange(2), resamples=0, seed=0)[1:]).all()
+
+
+@pytest.mark.parametrize("value", [0, 1])
 @pytest.mark.parametrize("count", [1, 7, 1000])
-def test_wilson_of_no_error_and_of_no_success(count):
-    low, high = wilson_share(1, count)
-    assert (low, high) == (pytest.approx(count / (count + SQUARED), abs=1e-4), 1)
-    assert wilson_share(0, count) == (0, pytest.approx(SQUARED / (count + SQUARED), abs=1e-4))
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
+def test_wilson_is_scipys(value, count, confidence):
+    expected = binomtest(value * count, count).proportion_ci(confidence, method="wilson")
+    found = wilson_at_edge(value, count, confidence=confidence)
+    assert found == pytest.approx([expected.low, expected.high], abs=1e-12)
 
 
 def test_newcombe_of_a_perfect_auc_of_five_and_five():
@@ -50,27 +76,27 @@ def test_newcombe_is_mirrored_with_the_auc_and_the_classes(value):
 
 
 @pytest.mark.parametrize("value", [0, 0.7, 1])
-@pytest.mark.parametrize("interval", [wilson_share, lambda *of, **how: newcombe_auc(*of, 9, **how)])
-def test_more_confidence_is_wider_and_holds_the_value(interval, value):
+def test_more_confidence_is_wider_and_holds_the_value(value):
     widths = []
     for confidence in (1e-4, 0.5, 0.95, 0.9999):
-        low, high = interval(value, 9, confidence=confidence)
+        low, high = newcombe_auc(value, 9, 9, confidence=confidence)
         assert 0 <= low <= value <= high <= 1
         widths.append(high - low)
     assert (np.diff(widths) > 0).all()
 
 
 @pytest.mark.parametrize(
-    ("interval", "wrong"),
+    ("interval", "message"),
     [
-        (lambda: wilson_share(1.5, 9), r"value=1\.5, counts=\(9,\), confidence=0\.95"),
-        (lambda: wilson_share(float("nan"), 9), "value=nan"),
-        (lambda: wilson_share(0.5, 0), r"counts=\(0,\)"),
-        (lambda: newcombe_auc(-0.1, 9, 9), "value=-0.1"),
-        (lambda: newcombe_auc(0.5, 9, 0), r"counts=\(9, 0\)"),
-        (lambda: newcombe_auc(0.5, 9, 9, confidence=1), "confidence=1"),
+        (lambda: wilson_at_edge(0.5, 9), r"value must be 0 or 1\. Received: 0\.5"),
+        (lambda: wilson_at_edge(1, 0), r"count must be 1 or more\. Received: 0"),
+        (lambda: newcombe_auc(-0.1, 9, 9), r"value must be in \[0, 1\]"),
+        (lambda: newcombe_auc(float("nan"), 9, 9), r"value must be in \[0, 1\]"),
+        (lambda: newcombe_auc(0.5, 0, 9), r"positives must be 1 or more\. Received: 0"),
+        (lambda: newcombe_auc(0.5, 9, 0), r"negatives must be 1 or more\. Received: 0"),
+        (lambda: newcombe_auc(0.5, 9, 9, confidence=1), "confidence must be between 0 and 1"),
     ],
 )
-def test_numbers_out_of_range(interval, wrong):
-    with pytest.raises(ValueError, match=rf"each count 1 or more, .* Received: .*{wrong}"):
+def test_numbers_out_of_range(interval, message):
+    with pytest.raises(ValueError, match=message):
         interval()

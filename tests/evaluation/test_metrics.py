@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies
 
 from xraylib.evaluation import weighting
-from xraylib.evaluation.metrics import METRICS, by_subtype, metrics
+from xraylib.evaluation.metrics import METRICS, by_subtype, estimate
 from xraylib.evaluation.thresholds import (
     best_threshold,
     operating_points,
@@ -20,12 +20,14 @@ SCORES = np.array([0.1, 0.6, 0.5, 0.4, 0.9, 0.5])
 
 
 def values(labels, scores, **more):
-    table = metrics(labels, scores, resamples=0, **more)
+    table = estimate(labels, scores, resamples=0, **more)
     return dict(zip(table["metric"], table["value"], strict=True))
 
 
 def interval(metric, labels, scores, **more):
-    return metrics(labels, scores, **more).set_index("metric").loc[metric, ["low", "high"]].tolist()
+    return (
+        estimate(labels, scores, **more).set_index("metric").loc[metric, ["low", "high"]].tolist()
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +41,7 @@ def no_warnings():
 
 
 def test_one_row_a_metric_in_a_fixed_order():
-    table = metrics(LABELS, SCORES, resamples=10)
+    table = estimate(LABELS, SCORES, resamples=10)
     assert list(table) == ["metric", "value", "low", "high"]
     assert tuple(table["metric"]) == METRICS
 
@@ -103,7 +105,7 @@ def test_constant():
 
 @pytest.mark.parametrize(("label", "defined"), [(1, "sensitivity"), (0, "specificity")])
 def test_one_class_leaves_undefined_what_needs_two(label, defined):
-    table = metrics([label] * 3, [0.2, 0.6, 0.9], resamples=20).set_index("metric")
+    table = estimate([label] * 3, [0.2, 0.6, 0.9], resamples=20).set_index("metric")
     undefined = {"AUC", "balanced accuracy", "sensitivity", "specificity"} - {defined}
     assert set(table.index[table["value"].isna()]) == undefined
     assert set(table.index[table["low"].isna()]) == undefined
@@ -131,8 +133,8 @@ def test_true_and_false_are_labels():
 
 def test_columns_of_a_table_do_as_arrays():
     table = pd.DataFrame({"label": LABELS, "score": SCORES, "patient": list("aabbcc")})[::-1]
-    by_column = metrics(table["label"], table["score"], patients=table["patient"], resamples=50)
-    by_array = metrics(LABELS[::-1], SCORES[::-1], patients=list("ccbbaa"), resamples=50)
+    by_column = estimate(table["label"], table["score"], patients=table["patient"], resamples=50)
+    by_array = estimate(LABELS[::-1], SCORES[::-1], patients=list("ccbbaa"), resamples=50)
     pd.testing.assert_frame_equal(by_column, by_array)
 
 
@@ -140,11 +142,11 @@ def test_columns_of_a_table_do_as_arrays():
 
 
 def test_no_resamples_no_interval():
-    assert metrics(LABELS, SCORES, resamples=0)[["low", "high"]].isna().all(axis=None)
+    assert estimate(LABELS, SCORES, resamples=0)[["low", "high"]].isna().all(axis=None)
 
 
 def test_one_patient_is_always_drawn():
-    table = metrics(LABELS, SCORES, patients=["a"] * 6, resamples=20)
+    table = estimate(LABELS, SCORES, patients=["a"] * 6, resamples=20)
     assert table["low"].tolist() == table["value"].tolist() == table["high"].tolist()
 
 
@@ -198,10 +200,10 @@ def test_more_confidence_is_wider():
 def test_the_interval_depends_on_the_seed_alone():
     rng = np.random.default_rng(0)
     labels, scores = np.arange(60) % 2, rng.uniform(0, 1, 60)
-    first = metrics(labels, scores, seed=3, resamples=100)
+    first = estimate(labels, scores, seed=3, resamples=100)
     np.random.seed(7)  # whoever else draws does not matter
-    pd.testing.assert_frame_equal(metrics(labels, scores, seed=3, resamples=100), first)
-    assert (metrics(labels, scores, seed=4, resamples=100)["low"] != first["low"]).all()
+    pd.testing.assert_frame_equal(estimate(labels, scores, seed=3, resamples=100), first)
+    assert (estimate(labels, scores, seed=4, resamples=100)["low"] != first["low"]).all()
 
 
 # ------------------------------------------------------------------ at 0 and at 1
@@ -262,7 +264,7 @@ def test_others_and_weighted_ones_keep_their_percentiles():
 
 
 def test_constant_scores_have_error_free_halves():
-    found = metrics(EDGE_LABELS, [0.5] * 14, patients=PATIENTS, resamples=50).set_index("metric")
+    found = estimate(EDGE_LABELS, [0.5] * 14, patients=PATIENTS, resamples=50).set_index("metric")
     assert found.loc["sensitivity", ["low", "high"]].tolist() == pytest.approx(
         [5 / 8.8415, 1], 1e-4
     )
@@ -273,7 +275,7 @@ def test_constant_scores_have_error_free_halves():
 
 
 def test_one_class_all_right():
-    found = metrics([1] * 3, [0.9] * 3, resamples=20).set_index("metric")
+    found = estimate([1] * 3, [0.9] * 3, resamples=20).set_index("metric")
     assert found.loc[["accuracy", "sensitivity"], "low"].tolist() == pytest.approx(
         [3 / 6.8415] * 2, 1e-4
     )
@@ -303,7 +305,7 @@ def coverage(samples, *, by_patient):
     rng, held = np.random.default_rng(0), 0
     for sample in range(samples):
         labels, scores, patients = clustered(rng)
-        found = metrics(
+        found = estimate(
             labels,
             scores,
             patients=patients if by_patient else None,
@@ -345,27 +347,27 @@ def test_an_image_of_weight_2_is_an_image_twice():
     patients = np.array(list("abcdef"))
     copied = [np.repeat(each, weights) for each in (LABELS, SCORES, patients)]
     pd.testing.assert_frame_equal(
-        metrics(LABELS, SCORES, patients=patients, weights=weights, resamples=200),
-        metrics(*copied[:2], patients=copied[2], resamples=200),
+        estimate(LABELS, SCORES, patients=patients, weights=weights, resamples=200),
+        estimate(*copied[:2], patients=copied[2], resamples=200),
     )
 
 
 def test_equal_weights_change_nothing():
-    plain = metrics(LABELS, SCORES, resamples=200)
+    plain = estimate(LABELS, SCORES, resamples=200)
     pd.testing.assert_frame_equal(
-        metrics(LABELS, SCORES, weights=np.full(6, 0.25), resamples=200), plain
+        estimate(LABELS, SCORES, weights=np.full(6, 0.25), resamples=200), plain
     )
 
 
 def test_a_class_of_no_weight_is_as_one_that_is_not_there():
-    found = metrics(LABELS, SCORES, weights=1 - LABELS, resamples=20).set_index("metric")["value"]
+    found = estimate(LABELS, SCORES, weights=1 - LABELS, resamples=20).set_index("metric")["value"]
     assert found[["AUC", "balanced accuracy", "sensitivity"]].isna().all()
     assert found["specificity"] == pytest.approx(1 / 3)
 
 
 def test_weights_of_another_length():
     with pytest.raises(ValueError, match="5 weights for 6 labels: give one each"):
-        metrics(LABELS, SCORES, weights=np.ones(5))
+        estimate(LABELS, SCORES, weights=np.ones(5))
 
 
 @pytest.mark.parametrize(
@@ -381,7 +383,7 @@ def test_what_are_no_weights(weights, said):
     with pytest.raises(ValueError, match=said):
         weighting.effective_size(np.array(weights))
     with pytest.raises(ValueError, match=said):
-        metrics([0, 1, 1], [0.1, 0.2, 0.3], weights=np.array(weights))
+        estimate([0, 1, 1], [0.1, 0.2, 0.3], weights=np.array(weights))
 
 
 # ------------------------------------------------------------------ errors
@@ -400,7 +402,7 @@ def test_what_are_no_weights(weights, said):
         ([], [], "0 labels and 0 scores: give one or more of each"),
     ],
 )
-@pytest.mark.parametrize("function", [metrics, best_threshold, sensitive_threshold])
+@pytest.mark.parametrize("function", [estimate, best_threshold, sensitive_threshold])
 def test_what_are_no_labels_and_scores(function, labels, scores, said):
     with pytest.raises(ValueError, match=said):
         function(np.array(labels), np.array(scores))
@@ -408,24 +410,24 @@ def test_what_are_no_labels_and_scores(function, labels, scores, said):
 
 def test_patients_of_another_length():
     with pytest.raises(ValueError, match="5 patients for 6 labels: give one each"):
-        metrics(LABELS, SCORES, patients=list("abcde"))
+        estimate(LABELS, SCORES, patients=list("abcde"))
 
 
 @pytest.mark.parametrize("missing", [None, np.nan])
 def test_an_image_without_a_patient(missing):
     with pytest.raises(ValueError, match="1 of 6 images have no patient"):
-        metrics(LABELS, SCORES, patients=["a", "b", "c", "d", "e", missing])
+        estimate(LABELS, SCORES, patients=["a", "b", "c", "d", "e", missing])
 
 
 @pytest.mark.parametrize("wrong", [{"confidence": 0}, {"confidence": 1}, {"confidence": 95}])
 def test_confidence_out_of_range(wrong):
-    with pytest.raises(ValueError, match=f"Received: .*confidence={wrong['confidence']}"):
-        metrics(LABELS, SCORES, **wrong)
+    with pytest.raises(ValueError, match=f"between 0 and 1. Received: {wrong['confidence']}"):
+        estimate(LABELS, SCORES, **wrong)
 
 
 def test_resamples_below_0():
-    with pytest.raises(ValueError, match=r"resamples must be 0 or more.*Received: resamples=-1"):
-        metrics(LABELS, SCORES, resamples=-1)
+    with pytest.raises(ValueError, match=r"resamples must be 0 or more\. Received: -1"):
+        estimate(LABELS, SCORES, resamples=-1)
 
 
 # ------------------------------------------------------------------ best_threshold
@@ -559,7 +561,7 @@ def test_summary_by_hand(predictions):
 def test_summary_draws_patients(predictions):
     table = summary(predictions, resamples=100, seed=5)
     test = predictions[predictions["split"] == "test"]
-    expected = metrics(LABELS, SCORES, patients=test["patient"], resamples=100, seed=5)
+    expected = estimate(LABELS, SCORES, patients=test["patient"], resamples=100, seed=5)
     found = table[(table["split"] == "test") & (table["rule"] == "0.5")]
     pd.testing.assert_frame_equal(found[list(expected)].reset_index(drop=True), expected)
 
@@ -643,7 +645,7 @@ def test_only_ppv_and_npv_know_the_prevalence(predictions):
 def test_operating_points_have_the_intervals_of_metrics(predictions):
     table = operating_points(predictions, prevalence=0.2, resamples=100, seed=5)
     test = predictions[predictions["split"] == "test"]
-    expected = metrics(LABELS, SCORES, patients=test["patient"], resamples=100, seed=5)
+    expected = estimate(LABELS, SCORES, patients=test["patient"], resamples=100, seed=5)
     found = table[table["rule"] == "0.5"].set_index("metric").loc["sensitivity":"accuracy"]
     columns = ["value", "low", "high"]
     pd.testing.assert_frame_equal(
@@ -740,7 +742,7 @@ def test_by_subtype_at_another_threshold():
 
 def test_one_subtype_is_all_of_class_1():
     table = by_subtype(LABELS, SCORES, ["virus"] * 6, patients=list("aabbcc"), seed=3)
-    expected = metrics(LABELS, SCORES, patients=list("aabbcc"), seed=3)
+    expected = estimate(LABELS, SCORES, patients=list("aabbcc"), seed=3)
     expected = expected[expected["metric"].isin(["AUC", "sensitivity"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(table[list(expected)], expected)
 

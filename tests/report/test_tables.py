@@ -221,12 +221,12 @@ def reached(name="01", runs=1, low=0.7):
         for split in ("validation", "test")
         for metric in ("AUC", "accuracy", "sensitivity", "specificity")
     ]
-    names = ["step", "split", "metric", "value", "low", "high", "standard deviation", "runs"]
+    names = ["step", "split", "metric", "value", "low", "high", "standard_deviation", "runs"]
     return pd.DataFrame(rows, columns=names)
 
 
 def compared(p=0.01):
-    names = ["first", "second", "metric", "first value", "second value", "difference", "low"]
+    names = ["first", "second", "metric", "first_value", "second_value", "difference", "low"]
     row = ["00", "01", "AUC", 0.5, 0.75, 0.25, -0.05, 0.3, p, p, "DeLong, clustered"]
     return pd.DataFrame([row], columns=[*names, "high", "p", "p_holm", "test"])
 

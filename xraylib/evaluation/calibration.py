@@ -1,176 +1,171 @@
-"""Scores -> whether they mean what they say, and what acting on them is worth."""
+"""Measure whether scores can be read as probabilities, and what decisions by them are worth."""
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit, logit
 
-from xraylib.evaluation import checks, intervals, metrics
+from xraylib.evaluation import checks, intervals
 
 TEMPERATURES: Final = (0.01, 100.0)
-CALIBRATION_METRICS: Final = (
-    *("Brier", "reliability", "resolution", "uncertainty", "within"),
-    *("ECE", "mean score minus prevalence"),
-)
-# A float32 score nearer to 1 is hardly told from 1, whose logit is infinite.
+# A float32 score closer to 1 is hardly distinct from 1, whose logit is infinite.
 _CLIP: Final = 1e-6
 
 
-class Decomposition(NamedTuple):
-    """The Brier score and its parts: reliability - resolution + uncertainty + within.
+def summary(
+    predictions: pd.DataFrame, *, bins: int = 10, resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Measure calibration on validation and test, as the scores are and after rescaling.
 
-    Attributes:
-        brier: The mean squared difference of score and label, in [0, 1].
-        reliability: The mean squared difference of a bin's mean score from its share of class 1;
-            0 is best.
-        resolution: The mean squared difference of a bin's share from that of all; the higher the
-            better, at most the uncertainty.
-        uncertainty: prevalence * (1 - prevalence), whatever the scores.
-        within: What bins leave out: the variance of the scores within a bin, less twice their
-            covariance there with the labels. 0 where a bin has one score only.
-    """
+    The temperature is fitted on validation, so it flatters validation; test shows whether it holds
+    for images from elsewhere.
 
-    brier: float
-    reliability: float
-    resolution: float
-    uncertainty: float
-    within: float
+    The Brier score, the mean squared difference of score and label, is reliability - resolution +
+    uncertainty + within. Reliability is the mean squared difference of a bin's mean score from its
+    share of class 1 (0 is best), resolution that of a bin's share from the prevalence (the higher
+    the better, at most the uncertainty), uncertainty is prevalence * (1 - prevalence). These are
+    the three parts of Murphy (Journal of Applied Meteorology 1973), who has one score per bin;
+    `within` is what bins of several scores leave out, the two components of Stephenson, Coelho and
+    Jolliffe (Weather and Forecasting 2008) in one. With few images per bin, reliability and
+    resolution both come out too high.
 
-
-def brier(labels: np.ndarray, scores: np.ndarray, *, bins: int = 10) -> Decomposition:
-    """The Brier score, and what it is made of.
-
-    The three parts are those of Murphy (Journal of Applied Meteorology 1973), who has one bin a
-    score; for bins of several scores `within` has to be added for the sum to be exact (the two
-    components of Stephenson, Coelho and Jolliffe, Weather and Forecasting 2008, in one).
+    ECE, the expected calibration error, is the mean distance of a bin's mean score from its share
+    of class 1, weighted by its images (Naeini, Cooper and Hauskrecht, AAAI 2015), with bins of
+    equal mass (Nixon et al., CVPR workshops 2019). 0 is best, but chance alone makes it larger: 800
+    calibrated images in 10 bins have about .03.
 
     Args:
-        labels: 0 or 1, (n,).
-        scores: Of class 1, in [0, 1], (n,).
-        bins: How many of equal mass, as for `reliability`.
+        predictions: One row per image, with the columns split (`"validation"`, `"test"`), label
+            (0 or 1), score (of class 1, in [0, 1]) and patient.
+        bins: Number of bins by rank of the scores, as for `reliability`.
+        resamples: Of patients, for the intervals; 0 leaves them undefined.
+        seed: Random seed of the resampling.
 
     Returns:
-        All parts. Of few images in a bin reliability and resolution come out too high, both.
+        One row per split, temperature and metric, with the columns split, temperature (1 for the
+        scores as they are, then the fitted one), metric (Brier, reliability, resolution,
+        uncertainty, within, ECE, mean score minus prevalence), value, low, high. The bounds are 95
+        % intervals over patients that take temperature and bins as fixed: percentiles for the Brier
+        score and the mean score minus prevalence. A resample adds its own chance to an ECE that
+        chance has made too high already; the basic bootstrap interval (Davison and Hinkley,
+        Bootstrap Methods and Their Application, 1997) takes it off again, down to 0, and may lie
+        below the value. In simulations of 300 and of 800 images it held an ECE of .04 to .15 in 90
+        to 94 % of them, but one of 0 in half only: that it begins above 0 does not show that scores
+        are not calibrated. The parts of the Brier score have no interval: NaN.
 
     Raises:
-        ValueError: The arrays differ in length, are empty, or hold something else than above.
+        ValueError: A column holds anything else, there is no validation or no test, validation
+            lacks a class, or `bins` is below 1.
     """
-    labels, scores = checks.labels_and_scores(labels, scores)
-    numbers = _numbers(labels, scores, _binned(scores, bins), np.ones((1, len(labels))))[0]
-    parts = dict(zip(CALIBRATION_METRICS, numbers.tolist(), strict=True))
-    return Decomposition(parts.pop("Brier"), *(parts[name] for name in Decomposition._fields[1:]))
-
-
-def expected_calibration_error(labels: np.ndarray, scores: np.ndarray, *, bins: int = 10) -> float:
-    """How far, on average over the images, a bin's mean score is from its share of class 1.
-
-    The mean is that of Naeini, Cooper and Hauskrecht (AAAI 2015); bins of equal mass, rather than
-    equal width, those of Nixon et al. (CVPR workshops 2019).
-
-    Args:
-        labels: 0 or 1, (n,).
-        scores: Of class 1, in [0, 1], (n,).
-        bins: How many of equal mass, as for `reliability`. The more, the larger the error that
-            chance alone makes: of 800 calibrated images in 10 bins it is about .03.
-
-    Returns:
-        In [0, 1]; 0 is best.
-
-    Raises:
-        ValueError: As for `brier`.
-    """
-    labels, scores = checks.labels_and_scores(labels, scores)
-    numbers = _numbers(labels, scores, _binned(scores, bins), np.ones((1, len(labels))))[0]
-    return float(numbers[CALIBRATION_METRICS.index("ECE")])
+    rows_of = checks.splits(predictions)
+    fitted = temperature(rows_of["validation"]["label"], rows_of["validation"]["score"])
+    parts = {}
+    for split in ("validation", "test"):
+        rows = rows_of[split]
+        labels, scores = checks.labels_and_scores(rows["label"], rows["score"])
+        patients = checks.patients(rows["patient"], len(labels))
+        weights = intervals.patient_weights(patients, resamples, seed)
+        for divisor, divided in ((1.0, scores), (fitted, rescaled(scores, fitted))):
+            codes = _bins(divided, bins)
+            value = _weighted_metrics(labels, divided, codes, np.ones((1, len(labels))))
+            resampled = _weighted_metrics(labels, divided, codes, weights)
+            numbers = [(name, *_interval(name, value[name][0], resampled[name])) for name in value]
+            parts[split, divisor] = pd.DataFrame(
+                numbers, columns=["metric", "value", "low", "high"]
+            )
+    keys = ["split", "temperature"]
+    return pd.concat(parts, names=keys).reset_index(keys).reset_index(drop=True)
 
 
 def reliability(
-    labels: np.ndarray,
-    scores: np.ndarray,
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
     *,
     bins: int = 10,
-    patients: np.ndarray | None = None,
+    patients: npt.ArrayLike | None = None,
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Of the images that score about the same, how many are of class 1: a reliability diagram.
+    """Compute the points of a reliability diagram: the share of class 1 among similar scores.
 
     Args:
         labels: 0 or 1, (n,).
-        scores: Of class 1, in [0, 1], (n,).
-        bins: How many, by the rank of the scores, with about as many images in each. Equal scores
+        scores: Scores of class 1, in [0, 1], (n,).
+        bins: Number of bins by rank of the scores, with about as many images in each. Equal scores
             stay together, so that there may be fewer.
-        patients: As for `metrics.metrics`.
-        resamples: As for `metrics.metrics`.
-        seed: As for `metrics.metrics`.
+        patients: The patient of each image, (n,); None where each image is of another patient.
+        resamples: Of patients; 0 leaves the intervals undefined.
+        seed: Random seed of the resampling.
 
     Returns:
-        One row a bin that has images, by ascending score, with the columns images, score (their
-        mean), observed (the share of class 1), low, high: its 95 % interval as
-        `metrics.metrics` makes it for a sensitivity, Wilson's at 0 and 1. The bins themselves
-        are taken as given.
+        One row per bin that has images, by ascending score, with the columns images, score (their
+        mean), observed (their share of class 1), low, high: its 95 % interval, as of
+        `intervals.proportion`. The bins themselves are taken as fixed.
 
     Raises:
-        ValueError: As for `metrics.metrics`, or `bins` is below 1.
+        ValueError: The arrays differ in length, are empty or out of their range, or `bins` is
+            below 1.
+
+    Example:
+        >>> reliability([0, 1, 1, 1], [0.25, 0.25, 0.75, 0.75], bins=2)[["score", "observed"]]
+           score  observed
+        0   0.25       0.5
+        1   0.75       1.0
     """
     labels, scores = checks.labels_and_scores(labels, scores)
     patients = checks.patients(patients, len(labels))
-    codes = _binned(scores, bins)
+    codes = _bins(scores, bins)
     rows = []
     for code in range(codes.max() + 1):
-        chosen = codes == code
-        # To be of class 1 among those of a bin is to be called so among those of class 1.
-        table = metrics.metrics(
-            np.ones(chosen.sum()),
-            labels[chosen],
-            patients=patients[chosen],
-            resamples=resamples,
-            seed=seed,
+        members = codes == code
+        observed = intervals.proportion(
+            labels[members], patients[members], resamples=resamples, seed=seed
         )
-        observed = table.set_index("metric").loc["sensitivity"]
-        rows.append((chosen.sum(), scores[chosen].mean(), *observed))
+        rows.append((members.sum(), scores[members].mean(), *observed))
     return pd.DataFrame(rows, columns=["images", "score", "observed", "low", "high"])
 
 
-def temperature(labels: np.ndarray, scores: np.ndarray) -> float:
-    """By what the logits have to be divided to mean what they say; to be asked of validation.
+def temperature(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Fit the temperature that calibrates the logits. Use validation data only.
 
-    Temperature scaling (Guo, Pleiss, Sun and Weinberger, ICML 2017): the likelihood of the labels
-    is highest at it. Above 1 the scores are too sure of themselves, below 1 not enough.
+    Dividing the logits by it makes the labels most likely (temperature scaling: Guo, Pleiss, Sun
+    and Weinberger, ICML 2017). Above 1 the scores are overconfident, below 1 underconfident.
 
     Args:
         labels: 0 or 1, (n,), both present.
-        scores: Of class 1, in [0, 1], (n,). Those nearer than 1e-6 to 0 or 1 count as if they were
-            so far from it, for the logit of 0 and 1 is infinite.
+        scores: Scores of class 1, in [0, 1], (n,). Those within 1e-6 of 0 or 1 are moved to that
+            distance, because the logits of 0 and 1 are infinite.
 
     Returns:
-        In `TEMPERATURES`, whose lower bound it is where .5 separates the classes without error, so
-        that no score can be too sure, and whose upper bound where the scores are no better than
+        A number in `TEMPERATURES`: the lower bound where .5 separates the classes without error,
+        so that no score can be too confident, the upper bound where the scores are no better than
         none. 1 where all are .5, which no temperature changes.
 
     Raises:
-        ValueError: As for `brier`, or one class is missing.
+        ValueError: The arrays differ in length or are out of their range, or a class is missing.
+
+    Example:
+        >>> round(temperature([1, 1, 1, 0, 0], [0.8] * 5), 3)
+        3.419
     """
     from scipy.optimize import minimize_scalar
 
-    labels, scores = checks.labels_and_scores(labels, scores)
-    if labels.min() == labels.max():
-        raise ValueError(f"a temperature needs both classes: all labels are {labels[0]}")
-    towards = (2 * labels - 1) * _logits(scores)
+    labels, scores = checks.labels_and_scores(labels, scores, both_for="a temperature")
+    correct_logits = (2 * labels - 1) * _logits(scores)
 
     def loss(log_temperature: float) -> float:
-        return float(np.logaddexp(0, -towards * np.exp(-log_temperature)).mean())
+        return float(np.logaddexp(0, -correct_logits * np.exp(-log_temperature)).mean())
 
     low, high = np.log(TEMPERATURES)
     inner = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-8}).x
-    # A bounded search comes near a bound and never to it; of equal ones the first counts.
+    # A bounded search approaches a bound but never reaches it; of equal ones the first counts.
     return float(np.exp(min((0.0, low, high, float(inner)), key=loss)))
 
 
-def rescaled(scores: np.ndarray, temperature: float) -> np.ndarray:
-    """The scores at another temperature: expit(logit(score) / temperature).
+def rescaled(scores: npt.ArrayLike, temperature: float) -> np.ndarray:
+    """Rescale scores by a temperature: expit(logit(score) / temperature).
 
     Args:
         scores: In [0, 1], (n,), clipped as for `temperature`.
@@ -181,59 +176,66 @@ def rescaled(scores: np.ndarray, temperature: float) -> np.ndarray:
 
     Raises:
         ValueError: `temperature` is not above 0, or a score is out of its range.
+
+    Example:
+        >>> rescaled([0.8, 0.5, 0.2], 2).round(3).tolist()
+        [0.667, 0.5, 0.333]
     """
     if not 0 < temperature < np.inf:
         raise ValueError(f"temperature must be above 0 and finite. Received: {temperature}")
-    scores = np.asarray(scores, dtype=float)
-    checks.labels_and_scores(np.zeros(scores.size), scores)
-    return expit(_logits(scores) / temperature)
+    logits = _logits(checks.in_unit_interval(scores, "scores"))
+    return np.asarray(expit(logits / temperature))
 
 
 def net_benefit(
-    labels: np.ndarray,
-    scores: np.ndarray,
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
     *,
-    thresholds: Sequence[float] | np.ndarray,
+    thresholds: npt.ArrayLike,
     prevalence: float | None = None,
 ) -> pd.DataFrame:
-    """What calling by the scores is worth beside calling all or none: a decision curve.
+    """Compute a decision curve: the worth of acting on the scores, on all images, or on none.
 
-    Whoever calls from a score of t on says that one missed patient is as bad as (1 - t) / t false
-    alarms. The net benefit is the share of true calls among all images, less that of false calls
-    times t / (1 - t) (Vickers and Elkin, Medical Decision Making 2006). Scores that do not mean
-    what they say lose by it, for t is taken at its word.
+    To act from a score of t on is to hold one missed patient as bad as (1 - t) / t false alarms.
+    The net benefit is the share of true positives among all images, less the share of false
+    positives times t / (1 - t) (Vickers and Elkin, Medical Decision Making 2006). Miscalibrated
+    scores lose by it, because t is taken at its word.
 
     Args:
         labels: 0 or 1, (n,).
-        scores: Of class 1, in [0, 1], (n,).
+        scores: Scores of class 1, in [0, 1], (n,).
         thresholds: In [0, 1), (m,).
-        prevalence: The share of class 1 to weight the classes to, in (0, 1); None for that of
+        prevalence: The prevalence of class 1 to weight the classes to, in (0, 1); None for that of
             `labels`.
 
     Returns:
-        One row a threshold, with the columns threshold, scores, all, none: the net benefit of
-        calling by the scores, of calling all, and of calling none, which is 0.
+        One row per threshold, with the columns threshold, scores, all, none: the net benefit of
+        acting on the scores, on all images, and on none, which is 0.
 
     Raises:
-        ValueError: As for `brier`, a number is out of its range, or a prevalence is given and a
-            class is missing.
+        ValueError: The arrays differ in length, are empty or out of their range, or a prevalence
+            is given and a class is missing.
+
+    Example:
+        >>> net_benefit([0, 1], [0.25, 0.75], thresholds=[0.5])
+           threshold  scores  all  none
+        0        0.5     0.5  0.0   0.0
     """
-    labels, scores = checks.labels_and_scores(labels, scores)
-    thresholds = np.asarray(thresholds, dtype=float).ravel()
-    if wrong := thresholds[~((thresholds >= 0) & (thresholds < 1))].tolist():
+    both_for = None if prevalence is None else "another prevalence"
+    labels, scores = checks.labels_and_scores(labels, scores, both_for=both_for)
+    levels = np.asarray(thresholds, dtype=float).ravel()
+    if wrong := levels[~((levels >= 0) & (levels < 1))].tolist():
         raise ValueError(f"thresholds must be in [0, 1). Received: {wrong[:5]}")
     if prevalence is None:
         weights = np.full(len(labels), 1 / len(labels))
-    elif labels.min() == labels.max():
-        raise ValueError(f"another prevalence needs both classes: all labels are {labels[0]}")
     else:
-        prevalence = checks.prevalence(prevalence)
+        checks.fraction(prevalence, "prevalence")
         weights = np.where(labels, prevalence / labels.sum(), (1 - prevalence) / (1 - labels).sum())
-    worth = weights * np.where(labels, 1, -(thresholds / (1 - thresholds))[:, np.newaxis])
-    called = scores >= thresholds[:, np.newaxis]
+    worth = weights * np.where(labels, 1, -(levels / (1 - levels))[:, np.newaxis])
+    called = scores >= levels[:, np.newaxis]
     return pd.DataFrame(
         {
-            "threshold": thresholds,
+            "threshold": levels,
             "scores": (worth * called).sum(axis=1),
             "all": worth.sum(axis=1),
             "none": 0.0,
@@ -241,85 +243,37 @@ def net_benefit(
     )
 
 
-def calibration(
-    predictions: pd.DataFrame, *, bins: int = 10, resamples: int = 2000, seed: int = 0
-) -> pd.DataFrame:
-    """Whether the scores mean what they say, on validation and on test, and once rescaled.
-
-    The temperature is fitted on validation, which it therefore flatters; on test it shows whether
-    it holds where the images come from elsewhere.
-
-    Args:
-        predictions: As for `thresholds.summary`.
-        bins: As for `reliability`.
-        resamples: As for `metrics.metrics`.
-        seed: As for `metrics.metrics`.
-
-    Returns:
-        The columns split, temperature (1 for the scores as they are, then the one fitted), metric,
-        value, low, high, with the metrics in the order of `CALIBRATION_METRICS`. The bounds are
-        95 % intervals over patients that take the temperature and the bins as given: percentiles
-        for the Brier score and the mean score minus prevalence. A resample adds its own chance to
-        an ECE that chance has made too high already, which the basic bootstrap interval takes off
-        again (Davison and Hinkley, Bootstrap Methods and Their Application, 1997), down to 0; it
-        may lie below the value. In simulations of 300 and of 800 images it held an ECE of .04 to
-        .15 in 90 to 94 % of them, but one of 0 in half only: that it begins above 0 does not
-        show that scores are not calibrated. The parts of the Brier score have none: NaN.
-
-    Raises:
-        ValueError: As for `thresholds.summary`, or `bins` is below 1.
-    """
-    splits = checks.splits(predictions)
-    fitted = temperature(splits["validation"]["label"], splits["validation"]["score"])
-    parts = []
-    for split in ("validation", "test"):
-        labels, scores = checks.labels_and_scores(splits[split]["label"], splits[split]["score"])
-        patients = checks.patients(splits[split]["patient"], len(labels))
-        weights = intervals.patient_weights(patients, resamples, seed)
-        for divisor, shown in ((1.0, scores), (fitted, rescaled(scores, fitted))):
-            codes = _binned(shown, bins)
-            value = _numbers(labels, shown, codes, np.ones((1, len(labels))))[0]
-            low, high = intervals.percentiles(_numbers(labels, shown, codes, weights))
-            part = pd.DataFrame(
-                {
-                    "split": split,
-                    "temperature": divisor,
-                    "metric": CALIBRATION_METRICS,
-                    "value": value,
-                    "low": low,
-                    "high": high,
-                }
-            ).set_index("metric", drop=False)
-            part.loc["ECE", ["low", "high"]] = np.maximum(
-                2 * part.loc["ECE", "value"] - part.loc["ECE", ["high", "low"]].to_numpy(float), 0
-            )
-            part.loc[list(Decomposition._fields[1:]), ["low", "high"]] = np.nan
-            parts.append(part)
-    return pd.concat(parts, ignore_index=True)
-
-
 def _logits(scores: np.ndarray) -> np.ndarray:
-    return logit(np.clip(scores, _CLIP, 1 - _CLIP))
+    return np.asarray(logit(np.clip(scores, _CLIP, 1 - _CLIP)))
 
 
-def _binned(scores: np.ndarray, bins: int) -> np.ndarray:
+def _bins(scores: np.ndarray, bins: int) -> np.ndarray:
     """The number of each score's bin, from 0 on without gaps, int (n,)."""
-    if bins < 1:
-        raise ValueError(f"bins must be 1 or more. Received: {bins}")
     middle = (pd.Series(scores).rank().to_numpy() - 0.5) / len(scores)
-    return np.unique((middle * bins).astype(int), return_inverse=True)[1]
+    codes = (middle * checks.at_least(bins, 1, "bins")).astype(int)
+    return np.unique(codes, return_inverse=True)[1]
 
 
-def _numbers(
+def _interval(name: str, value: float, resampled: np.ndarray) -> tuple[float, float, float]:
+    """A metric with its bounds from its resamples, (resamples,), as `summary` has them."""
+    if name in ("reliability", "resolution", "uncertainty", "within"):
+        return value, np.nan, np.nan
+    (low,), (high,) = intervals.percentiles(resampled[:, np.newaxis])
+    if name == "ECE":
+        return value, np.maximum(2 * value - high, 0), np.maximum(2 * value - low, 0)
+    return value, low, high
+
+
+def _weighted_metrics(
     labels: np.ndarray, scores: np.ndarray, codes: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """`CALIBRATION_METRICS` for many weightings of the same images, (rows, metrics).
+) -> dict[str, np.ndarray]:
+    """The metrics of `summary` for many weightings of the same images, each (rows,).
 
     Args:
         labels: 0 or 1, int (n,).
         scores: In [0, 1], (n,).
-        codes: The bin of each image, (n,).
-        weights: Of each image, 0 or more, (rows, n).
+        codes: The bin of each image, int (n,).
+        weights: Weight of each image, 0 or more, (rows, n).
     """
     shares = weights / weights.sum(axis=1, keepdims=True)
     member = (codes[:, np.newaxis] == np.arange(codes.max() + 1)).astype(float)
@@ -330,9 +284,8 @@ def _numbers(
     filled = np.where(mass > 0, mass, 1)
     observed, expected = positive / filled, scored / filled
     prevalence = positive.sum(axis=1)
-    square = shares @ (scores - labels) ** 2
-    columns = {
-        "Brier": square,
+    return {
+        "Brier": shares @ (scores - labels) ** 2,
         "reliability": (mass * (expected - observed) ** 2).sum(axis=1),
         "resolution": (mass * (observed - prevalence[:, np.newaxis]) ** 2).sum(axis=1),
         "uncertainty": prevalence * (1 - prevalence),
@@ -341,4 +294,3 @@ def _numbers(
         "ECE": (mass * np.abs(expected - observed)).sum(axis=1),
         "mean score minus prevalence": scored.sum(axis=1) - prevalence,
     }
-    return np.column_stack([columns[name] for name in CALIBRATION_METRICS])

@@ -1,14 +1,15 @@
-"""A threshold chosen on validation, and what is reached at it."""
+"""Choose a threshold on validation, and measure what it reaches."""
 
 from enum import StrEnum
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from xraylib.evaluation import checks, intervals, metrics
 
-_OPERATING_METRICS: Final = ("sensitivity", "specificity", "balanced accuracy", "accuracy")
+_RATES: Final = ["sensitivity", "specificity"]
 
 
 class Rule(StrEnum):
@@ -26,40 +27,38 @@ class Rule(StrEnum):
 
 
 def summary(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """The metrics of validation and test, at .5 and at the threshold chosen on validation.
+    """Measure validation and test at .5 and at the best threshold of validation.
 
     Args:
-        predictions: One row an image, with the columns split (`"validation"`, `"test"`), label,
-            score and patient, as for `metrics`.
-        resamples: As for `metrics`.
-        seed: As for `metrics`.
+        predictions: One row per image, with the columns split (`"validation"`, `"test"`), label
+            (0 or 1), score (of class 1, in [0, 1]) and patient.
+        resamples: Of patients, for the intervals of `metrics.estimate`; 0 leaves them undefined.
+        seed: Random seed of the resampling.
 
     Returns:
-        The columns split, rule (`Rule.HALF` or `Rule.BEST_ON_VALIDATION`), threshold, metric,
-        value, low, high.
+        One row per split, rule and metric, with the columns split, rule (`Rule.HALF` or
+        `Rule.BEST_ON_VALIDATION`), threshold, metric, value, low, high.
 
     Raises:
-        ValueError: As for `metrics`, or there is no validation or no test.
+        ValueError: A column holds anything else, there is no validation or no test, or validation
+            lacks a class.
     """
-    splits = checks.splits(predictions)
-    chosen = best_threshold(splits["validation"]["label"], splits["validation"]["score"])
-    parts = []
+    rows_of = checks.splits(predictions)
+    best = best_threshold(rows_of["validation"]["label"], rows_of["validation"]["score"])
+    parts = {}
     for split in ("validation", "test"):
-        for rule, threshold in ((Rule.HALF, 0.5), (Rule.BEST_ON_VALIDATION, chosen)):
-            rows = splits[split]
-            part = metrics.metrics(
-                rows["label"].to_numpy(),
-                rows["score"].to_numpy(),
+        rows = rows_of[split]
+        for rule, threshold in ((Rule.HALF, 0.5), (Rule.BEST_ON_VALIDATION, best)):
+            parts[split, rule.value, threshold] = metrics.estimate(
+                rows["label"],
+                rows["score"],
                 threshold=threshold,
-                patients=rows["patient"].to_numpy(),
+                patients=rows["patient"],
                 resamples=resamples,
                 seed=seed,
             )
-            part.insert(0, "split", split)
-            part.insert(1, "rule", rule.value)
-            part.insert(2, "threshold", threshold)
-            parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+    keys = ["split", "rule", "threshold"]
+    return pd.concat(parts, names=keys).reset_index(keys).reset_index(drop=True)
 
 
 def operating_points(
@@ -70,92 +69,82 @@ def operating_points(
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """What each way of choosing a threshold costs and gains on test.
+    """Measure test at the threshold of every `Rule`, with PPV and NPV.
 
-    A share of right calls among the positive ones depends on how many of those who are asked are
-    ill, which in a test split is the choice of whoever collected it. PPV and NPV therefore come
-    by Bayes' theorem from sensitivity, specificity and a prevalence that is given (Altman and
-    Bland, BMJ 1994). The intervals take the thresholds as given: they say what one threshold
-    reaches on other patients, not how well it was chosen.
+    PPV and NPV depend on prevalence, which in a test set is whatever its collectors chose. They
+    are therefore computed by Bayes' theorem from sensitivity, specificity and a prevalence to be
+    given (Altman and Bland, BMJ 1994). The intervals take the thresholds as fixed: they say what
+    one threshold reaches on other patients, not how well it was chosen.
 
     Args:
-        predictions: As for `summary`.
-        prevalence: The share of class 1 for which PPV and NPV are wanted, in (0, 1).
-        sensitivity: What the third rule asks of validation, in (0, 1].
-        resamples: As for `metrics`.
-        seed: As for `metrics`.
+        predictions: One row per image, with the columns split (`"validation"`, `"test"`), label
+            (0 or 1), score (of class 1, in [0, 1]) and patient.
+        prevalence: The prevalence of class 1 for PPV and NPV, in (0, 1).
+        sensitivity: The least sensitivity on validation that `Rule.SENSITIVE_ON_VALIDATION` asks
+            for, in (0, 1].
+        resamples: Of patients, for the intervals; 0 leaves them undefined.
+        seed: Random seed of the resampling.
 
     Returns:
-        One row a rule and metric on test, with the columns rule (a value of `Rule`), description
+        One row per rule and metric on test, with the columns rule (a value of `Rule`), description
         (the rule for readers), threshold, metric, value, low, high. `Rule.ORACLE` takes the
-        threshold from the labels of test and is the most that any choice could have reached; it
-        is there to be compared with, and not to be used. A value is NaN where it is
-        not defined, as PPV where nobody is called. The intervals are those of `metrics`; at a PPV
-        or NPV of exactly 0 or 1 they combine the bounds of sensitivity and specificity, which is
-        wider than 95 %.
+        threshold from the labels of test: the most that any choice could have reached, for
+        comparison, not for use. A value is NaN where it is not defined, as PPV where no image is
+        classified as class 1. The intervals are those of `metrics.estimate`; at a PPV or NPV of
+        exactly 0 or 1 they combine the bounds of sensitivity and specificity, which is wider than
+        95 %.
 
     Raises:
-        ValueError: As for `summary`, a split lacks a class, or a number is out of its range.
+        ValueError: A column holds anything else, a split is not there or lacks a class, or a
+            number is out of its range.
     """
-    splits = checks.splits(predictions)
-    prevalence = checks.prevalence(prevalence)
-    labels, scores = checks.labels_and_scores(splits["test"]["label"], splits["test"]["score"])
-    patients = checks.patients(splits["test"]["patient"], len(labels))
-    known = splits["validation"]["label"], splits["validation"]["score"]
-    sensitive = sensitive_threshold(*known, sensitivity=sensitivity)
+    rows_of = checks.splits(predictions)
+    checks.fraction(prevalence, "prevalence")
+    labels, scores = checks.labels_and_scores(rows_of["test"]["label"], rows_of["test"]["score"])
+    patients = checks.patients(rows_of["test"]["patient"], len(labels))
+    validation = rows_of["validation"]["label"], rows_of["validation"]["score"]
+    sensitive = sensitive_threshold(*validation, sensitivity=sensitivity)
     target = f"{sensitivity:g}".removeprefix("0")
-    best = best_threshold(*known)
+    best = best_threshold(*validation)
     rules = (
         (Rule.HALF, ".5", 0.5),
         (Rule.BEST_ON_VALIDATION, "validation, best balanced accuracy", best),
         (Rule.SENSITIVE_ON_VALIDATION, f"validation, sensitivity >= {target}", sensitive),
         (Rule.ORACLE, "oracle on test, not to be used", best_threshold(labels, scores)),
     )
-    counts = intervals.patient_weights(patients, resamples, seed)
-    rates = ["sensitivity", "specificity"]
-    parts = []
+    weights = intervals.patient_weights(patients, resamples, seed)
+    parts = {}
     for rule, description, threshold in rules:
-        table, drawn = metrics.estimates(labels, scores, threshold, patients, counts)
-        counted = table.set_index("metric")
-        drawn_rates = drawn[:, [metrics.METRICS.index(name) for name in rates]]
-        value, lowest, highest = (
-            _predictive_values(counted.loc[rates, column].to_numpy(), prevalence)
-            for column in ("value", "low", "high")
-        )
-        low, high = intervals.percentiles(_predictive_values(drawn_rates, prevalence))
-        edge = np.isin(value, (0, 1))
-        predictive = pd.DataFrame(
-            {
-                "value": value,
-                "low": np.where(edge, lowest, low),
-                "high": np.where(edge, highest, high),
-            },
-            index=pd.Index(["PPV", "NPV"], name="metric"),
-        )
-        part = pd.concat([counted.loc[list(_OPERATING_METRICS)], predictive]).reset_index()
-        part.insert(0, "rule", rule.value)
-        part.insert(1, "description", description)
-        part.insert(2, "threshold", threshold)
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+        table = metrics.estimate(
+            labels, scores, threshold=threshold, patients=patients, resamples=resamples, seed=seed
+        ).set_index("metric")
+        resampled = metrics.weighted_metrics(labels, scores, threshold, weights)
+        resampled_rates = resampled[:, [metrics.METRICS.index(name) for name in _RATES]]
+        predictive = _predictive(table.loc[_RATES], resampled_rates, prevalence)
+        counted = table.loc[[*_RATES, "balanced accuracy", "accuracy"]].reset_index()
+        parts[rule.value, description, threshold] = pd.concat([counted, predictive])
+    keys = ["rule", "description", "threshold"]
+    return pd.concat(parts, names=keys).reset_index(keys).reset_index(drop=True)
 
 
-def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The threshold of the highest balanced accuracy; to be asked of validation, never of test.
+def best_threshold(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Find the threshold of the highest balanced accuracy. Use validation data only.
 
     Args:
         labels: 0 or 1, (n,), both present.
-        scores: Of class 1, in [0, 1], (n,).
+        scores: Scores of class 1, in [0, 1], (n,).
 
     Returns:
-        A number in [0, 1], midway between two scores; of equally good ones the nearest to .5.
+        A number in [0, 1], midway between two scores; among equally good ones the nearest to .5.
 
     Raises:
-        ValueError: As for `metrics`, or one class is missing.
+        ValueError: The arrays differ in length or are out of their range, or a class is missing.
+
+    Example:
+        >>> best_threshold([0, 0, 1, 1], [0.125, 0.25, 0.5, 0.75])
+        0.375
     """
-    labels, scores = checks.labels_and_scores(labels, scores)
-    if labels.min() == labels.max():
-        raise ValueError(f"a threshold needs both classes: all labels are {labels[0]}")
+    labels, scores = checks.labels_and_scores(labels, scores, both_for="a threshold")
     candidates = _candidates(scores)
     positive, negative = np.sort(scores[labels == 1]), np.sort(scores[labels == 0])
     sensitivity = 1 - np.searchsorted(positive, candidates) / len(positive)
@@ -166,20 +155,25 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def sensitive_threshold(
-    labels: np.ndarray, scores: np.ndarray, *, sensitivity: float = 0.95
+    labels: npt.ArrayLike, scores: npt.ArrayLike, *, sensitivity: float = 0.95
 ) -> float:
-    """The highest threshold that still finds so many of class 1; to be asked of validation.
+    """Find the highest threshold that reaches a sensitivity. Use validation data only.
 
     Args:
         labels: 0 or 1, (n,), with a 1.
-        scores: Of class 1, in [0, 1], (n,).
-        sensitivity: The least share of class 1 to be called so, in (0, 1].
+        scores: Scores of class 1, in [0, 1], (n,).
+        sensitivity: The least share of class 1 at or above the threshold, in (0, 1].
 
     Returns:
-        A number in [0, 1], midway between the lowest score that is called and the next one below.
+        A number in [0, 1], midway between the lowest score at or above it and the next one below.
 
     Raises:
-        ValueError: As for `metrics`, there is no class 1, or `sensitivity` is out of range.
+        ValueError: The arrays differ in length or are out of their range, there is no class 1, or
+            `sensitivity` is out of its range.
+
+    Example:
+        >>> sensitive_threshold([0, 1, 0, 1], [0.125, 0.25, 0.5, 0.75], sensitivity=0.5)
+        0.625
     """
     labels, scores = checks.labels_and_scores(labels, scores)
     if not 0 < sensitivity <= 1:
@@ -200,10 +194,30 @@ def _candidates(scores: np.ndarray) -> np.ndarray:
     return np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
 
 
+def _predictive(rates: pd.DataFrame, resampled: np.ndarray, prevalence: float) -> pd.DataFrame:
+    """PPV and NPV with their intervals, from `_RATES` and their resamples, (resamples, 2)."""
+    value, lowest, highest = (
+        _predictive_values(rates[column].to_numpy(), prevalence)
+        for column in ("value", "low", "high")
+    )
+    low, high = intervals.percentiles(_predictive_values(resampled, prevalence))
+    edge = np.isin(value, (0, 1))
+    return pd.DataFrame(
+        {
+            "metric": ["PPV", "NPV"],
+            "value": value,
+            "low": np.where(edge, lowest, low),
+            "high": np.where(edge, highest, high),
+        }
+    )
+
+
 def _predictive_values(rates: np.ndarray, prevalence: float) -> np.ndarray:
-    """Sensitivity and specificity -> PPV and NPV, both (..., 2), NaN where nobody is called so."""
+    """PPV and NPV of sensitivity and specificity, both (..., 2); NaN where neither is defined."""
     sensitivity, specificity = rates[..., 0], rates[..., 1]
-    found, missed = sensitivity * prevalence, (1 - sensitivity) * prevalence
-    cleared, alarmed = specificity * (1 - prevalence), (1 - specificity) * (1 - prevalence)
+    true_positive, false_negative = sensitivity * prevalence, (1 - sensitivity) * prevalence
+    true_negative = specificity * (1 - prevalence)
+    false_positive = (1 - specificity) * (1 - prevalence)
     with np.errstate(invalid="ignore"):
-        return np.stack([found / (found + alarmed), cleared / (cleared + missed)], axis=-1)
+        ppv = true_positive / (true_positive + false_positive)
+        return np.stack([ppv, true_negative / (true_negative + false_negative)], axis=-1)

@@ -49,7 +49,7 @@ def page(folder: Path | str, *, prevalence: float = 0.3, notebooks: Sequence[Lin
     from xraylib.evaluation import checks, comparison
     from xraylib.runs import selection
 
-    prevalence = checks.prevalence(prevalence)
+    prevalence = checks.fraction(prevalence, "prevalence")
     kept = selection.comparable(folder)
     with progress.bar(total=len(kept.steps) + 7, description="writing the report") as bar:
 
@@ -68,9 +68,9 @@ def page(folder: Path | str, *, prevalence: float = 0.3, notebooks: Sequence[Lin
             "There is one step only: nothing to compare it with." if len(kept.steps) == 1 else ""
         )
         try:
-            compared = comparison.neighbours(kept.steps)
+            compared = comparison.differences(kept.steps)
         except ValueError as error:
-            compared = comparison.neighbours({})
+            compared = comparison.differences({})
             alone = f"Not shown: {error}"
         blocks = [
             html.text(_opening(kept, reached, compared, best)),
@@ -101,14 +101,14 @@ def reason(error: Exception) -> str:
 
 
 def _reached(kept: "Comparable", done: Callable[[], object]) -> tuple["Comparable", pd.DataFrame]:
-    """Of each step what `comparison.together` finds; a step where it cannot is left out."""
+    """Of each step what `comparison.averages` finds; a step where it cannot is left out."""
     from xraylib.evaluation import comparison
 
     parts: dict[str, pd.DataFrame] = {}
     reasons: dict[str, str] = {}
     for name, runs in kept.steps.items():
         try:
-            parts[name] = comparison.together({name: runs})
+            parts[name] = comparison.averages({name: runs})
         except ValueError as error:
             reasons |= {record["folder"].name: str(error) for record in kept.records[name]}
         done()
@@ -294,7 +294,7 @@ def _curves(kept: "Comparable") -> list[Block]:
     told = []
     for name, rows in tests.items():
         labels, scores = rows["label"].to_numpy(), rows["score"].to_numpy()
-        auc = metrics.metrics(labels, scores, resamples=0).set_index("metric").loc["AUC"]
+        auc = metrics.estimate(labels, scores, resamples=0).set_index("metric").loc["AUC"]
         middle = benefit[name].iloc[(benefit[name]["threshold"] - 0.5).abs().argmin()]
         told.append(
             f"{name}: area {short(auc['value'])}, mean score minus share of sick "
@@ -336,7 +336,7 @@ def _calibration(best: _Best) -> list[Block]:
 
     return [
         html.table(
-            tables.calibrated(calibration.calibration(best.predictions)),
+            tables.calibrated(calibration.summary(best.predictions)),
             caption=f"{best.name}: the scores as they are (temperature 1.00), and with the "
             "temperature that was fitted on validation. Brier score and ECE: 0 is best.",
             stacked=True,
@@ -466,7 +466,7 @@ def _disagreeing(kept: "Comparable") -> list[str]:
                 if (told["metric"], told["rule"], told["split"]) != ("AUC", Rule.HALF, "test"):
                     continue
                 test = predictions[predictions["split"] == "test"]
-                stored = metrics.metrics(
+                stored = metrics.estimate(
                     test["label"].to_numpy(), test["score"].to_numpy(), resamples=0
                 )
                 stored = stored.set_index("metric").loc["AUC", "value"]

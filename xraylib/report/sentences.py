@@ -151,7 +151,7 @@ def found_in_steps(steps: pd.DataFrame, compared: pd.DataFrame) -> str:
 
     Args:
         steps: As `steps` takes it.
-        compared: As `comparison.neighbours` returns it.
+        compared: As `comparison.differences` returns it.
 
     Returns:
         One line a step: what it reached, and whether that differs from the step before it.

@@ -172,7 +172,7 @@ def steps(numbers: pd.DataFrame) -> pd.DataFrame:
     """A table for reading of what each step reached.
 
     Args:
-        numbers: As `comparison.together` returns it, of validation and of test, with the columns
+        numbers: As `comparison.averages` returns it, of validation and of test, with the columns
             step and split before.
 
     Returns:
@@ -187,7 +187,7 @@ def steps(numbers: pd.DataFrame) -> pd.DataFrame:
             for each in found.to_dict("records"):
                 text = sentences.interval(each["value"], each["low"], each["high"])
                 if each["runs"] > 1:
-                    text += f" ± {sentences.short(each['standard deviation'])}"
+                    text += f" ± {sentences.short(each['standard_deviation'])}"
                 row[metric if metric in ("sensitivity", "specificity") else f"{split} {metric}"] = (
                     text
                 )
@@ -208,7 +208,7 @@ def pairs(compared: pd.DataFrame, metrics: Sequence[str] = ("AUC",)) -> pd.DataF
     """A table for reading of paired comparisons.
 
     Args:
-        compared: As `comparison.pairs` returns it.
+        compared: As `comparison.differences` returns it.
         metrics: Which ones to show.
 
     Returns:
@@ -223,7 +223,7 @@ def pairs(compared: pd.DataFrame, metrics: Sequence[str] = ("AUC",)) -> pd.DataF
             "metric": shown["metric"],
             "values": [
                 f"{sentences.short(second)}, {sentences.short(first)}"
-                for first, second in zip(shown["first value"], shown["second value"], strict=True)
+                for first, second in zip(shown["first_value"], shown["second_value"], strict=True)
             ],
             "difference": [
                 f"{sentences.signed(value)} [{sentences.signed(low)}, {sentences.signed(high)}]"
@@ -258,7 +258,7 @@ def calibrated(calibration: pd.DataFrame) -> pd.DataFrame:
     """A table for reading of whether scores mean what they say.
 
     Args:
-        calibration: As `calibration.calibration` returns it.
+        calibration: As `calibration.summary` returns it.
 
     Returns:
         One row a split and temperature, one column a metric.

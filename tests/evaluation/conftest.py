@@ -1,0 +1,10 @@
+import warnings
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
