@@ -1,4 +1,4 @@
-"""The command `xraylib`: what the library does, from a shell."""
+"""Run the library's work from a shell, as the command `xraylib`."""
 
 import argparse
 import importlib.metadata
@@ -7,32 +7,37 @@ import shutil
 import sys
 import tempfile
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import pandas as pd
 
 from xraylib import errors
 from xraylib.runs import execution, parameters
 
+# A command takes what its parser has read, and returns the exit status.
+_Command = Callable[[argparse.Namespace], int]
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Args:
-        arguments: Of the command line, without the program's name; None for `sys.argv`.
+        arguments: Those of the command line, without the program's name; None for `sys.argv`.
 
     Returns:
         The exit status: 0, 1 where something failed, 2 for wrong arguments, 130 for Ctrl-C.
     """
-    asked = _parser().parse_args(arguments)
+    parsed = _parser().parse_args(arguments)
+    command: _Command = parsed.command
     try:
-        return asked.command(asked)
+        return command(parsed)
     except KeyboardInterrupt:
         print("\nstopped; what was finished is kept", file=sys.stderr)
         return 130
-    except (ValueError, OSError) as error:
+    except (errors.XraylibError, ValueError, OSError) as error:
         print(f"xraylib: {error}", file=sys.stderr)
         return 1
 
@@ -43,7 +48,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Pneumonia on chest radiographs. For education; not a medical device.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_run, _add_synthetic, _add_audit, _add_table, _add_report, _add_cache):
+        add(commands)
+    return parser
 
+
+def _add_run(commands: _Commands) -> None:
     run = commands.add_parser("run", help="execute notebooks and show what each step reached")
     run.add_argument("notebooks", nargs="*", type=Path, help="default: notebooks/[0-9]*.ipynb")
     run.add_argument("--parameters", metavar="FILE", help="YAML file of parameters")
@@ -61,14 +71,65 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(command=_run)
 
-    made = commands.add_parser("synthetic", help="make a tree of synthetic radiographs")
-    made.add_argument("folder", type=Path)
-    made.add_argument("--images", type=int, default=600, help="default: %(default)s")
-    made.add_argument("--size", type=int, default=512, help="short side, default: %(default)s px")
-    made.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    made.add_argument("--traps", nargs="*", metavar="TRAP", help="default: all; give none for none")
-    made.set_defaults(command=_synthetic)
 
+def _run(arguments: argparse.Namespace) -> int:
+    notebooks = arguments.notebooks or sorted(Path("notebooks").glob("[0-9]*.ipynb"))
+    if not notebooks:
+        raise errors.NotebookError(
+            f"no notebooks: run this in the project's folder, or name some. Received: {Path.cwd()}"
+        )
+    values = parameters.read_yaml(arguments.parameters) if arguments.parameters else {}
+    values |= {name: parameters.literal(text) for name, text in arguments.p}
+    executed = execution.run_notebooks(
+        notebooks, out=arguments.out, parameters=values, jobs=arguments.jobs
+    )
+    folder = Path(values.get("RUN_DIR", arguments.out))
+    print()
+    _print_table(folder)
+    print(f"\nexecuted notebooks and records: {arguments.out}/")
+    try:
+        from xraylib.report import publish
+
+        _draw_without_screen()
+        print(f"all on one page: {publish.publish(folder, notebooks=arguments.out)}")
+    # Hours of training do not fail for want of a page about them.
+    except Exception as error:
+        print(f"no report.html: {errors.one_line(error, limit=None)}", file=sys.stderr)
+    failed = executed[executed["status"] == "failed"]
+    for row in failed.itertuples():
+        print(f"FAILED {row.notebook}: {row.error}\n       see {row.output}", file=sys.stderr)
+    return 1 if len(failed) else 0
+
+
+def _add_synthetic(commands: _Commands) -> None:
+    synthetic = commands.add_parser("synthetic", help="make a tree of synthetic radiographs")
+    synthetic.add_argument("folder", type=Path)
+    synthetic.add_argument("--images", type=int, default=600, help="default: %(default)s")
+    synthetic.add_argument(
+        "--size", type=int, default=512, help="short side, default: %(default)s px"
+    )
+    synthetic.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    synthetic.add_argument(
+        "--traps", nargs="*", metavar="TRAP", help="default: all; give none for none"
+    )
+    synthetic.set_defaults(command=_synthetic)
+
+
+def _synthetic(arguments: argparse.Namespace) -> int:
+    from xraylib.synthetic import dataset
+
+    folder = dataset.make_tree(
+        arguments.folder,
+        images=arguments.images,
+        size=arguments.size,
+        seed=arguments.seed,
+        traps=dataset.TRAPS if arguments.traps is None else arguments.traps,
+    )
+    print(folder)
+    return 0
+
+
+def _add_audit(commands: _Commands) -> None:
     audit = commands.add_parser(
         "audit",
         help="look for what is wrong with a data set: copies, leaks, shortcuts",
@@ -86,10 +147,98 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     audit.set_defaults(command=_audit)
 
+
+def _audit(arguments: argparse.Namespace) -> int:
+    from xraylib.audit import checks, measurements
+    from xraylib.data import index
+    from xraylib.report import audit_page
+
+    table = index.from_class_folders(arguments.folder)
+    if arguments.out:
+        _make_writable(arguments.out)
+    measured = measurements.measure(table)
+    findings = checks.findings(measured, seed=arguments.seed).sort_values(
+        "severity", key=lambda column: column.map(list(audit_page.MARKS).index), kind="stable"
+    )
+    _print_findings(findings)
+    print(f"{audit_page.verdict(findings)}, in {len(measured):,} images; not a medical device")
+    if arguments.out:
+        _write_audit(arguments, measured=measured, findings=findings)
+        print(f"{arguments.out / 'audit.html'}\n{arguments.out / 'audit.json'}")
+    return int((findings["severity"] == "severe").any())
+
+
+def _print_findings(findings: pd.DataFrame) -> None:
+    fill = textwrap.TextWrapper(
+        width=max(40, min(100, shutil.get_terminal_size().columns)),
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    ).fill
+    for row in findings.to_dict("records"):
+        print(f"{row['severity'].upper():<8} {row['check']} ({row['count']:,})")
+        print(fill(row["meaning"]))
+        if row["examples"]:
+            # A name may hold what a terminal obeys or cannot show.
+            names = [name if name.isprintable() else ascii(name) for name in row["examples"]]
+            print(fill(f"e.g. {', '.join(names)}"))
+        print()
+
+
+def _write_audit(
+    arguments: argparse.Namespace, *, measured: pd.DataFrame, findings: pd.DataFrame
+) -> None:
+    from xraylib.report import audit_page, html, plots
+
+    _draw_without_screen()
+    folder = arguments.folder.resolve().name
+    classes = measured.drop_duplicates("label").sort_values("label")["class"].tolist()
+    page = audit_page.audit(
+        f"Audit of {folder}",
+        findings=findings,
+        measured=measured,
+        properties=plots.properties(measured, class_names=classes),
+    )
+    counts = measured.groupby(["split", "class"], sort=False).size().reset_index(name="images")
+    report = {
+        "xraylib": importlib.metadata.version("xraylib"),
+        "folder": folder,
+        "seed": arguments.seed,
+        "verdict": audit_page.verdict(findings),
+        "counts": counts.to_dict("records"),
+        "findings": json.loads(findings.to_json(orient="records")),
+    }
+    html.write(arguments.out / "audit.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
+    html.write(arguments.out / "audit.html", page)
+
+
+def _add_table(commands: _Commands) -> None:
     table = commands.add_parser("table", help="show the records in a folder, one line a run")
     table.add_argument("folder", type=Path)
     table.set_defaults(command=_table)
 
+
+def _table(arguments: argparse.Namespace) -> int:
+    _print_table(arguments.folder)
+    return 0
+
+
+def _print_table(folder: Path) -> None:
+    """Prints what the runs in a folder reached; that there are none is not an error."""
+    from xraylib.report import tables
+    from xraylib.runs import records
+
+    try:
+        table = tables.progression(records.table(folder))
+    except ValueError as error:
+        print(error)
+    else:
+        print(table.to_string(index=False))
+        print("in brackets: 95 % interval over patients; one seed a row; not a medical device")
+
+
+def _add_report(commands: _Commands) -> None:
     report = commands.add_parser(
         "report", help="write one page, with its figures inside, of the records in a folder"
     )
@@ -99,13 +248,36 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument(
         "--prevalence",
-        type=_share,
+        type=_proportion,
         default=0.3,
         metavar="SHARE",
         help="of pneumonia among those X-rayed, for predictive values; default: %(default)s",
     )
     report.set_defaults(command=_report)
 
+
+def _proportion(text: str) -> float:
+    try:
+        proportion = float(text)
+    except ValueError:
+        proportion = 0.0
+    if not 0 < proportion < 1:
+        raise argparse.ArgumentTypeError(f"give a number above 0 and below 1. Received: {text!r}")
+    return proportion
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from xraylib.report import publish
+
+    if arguments.folder.is_dir():
+        _make_writable(arguments.out.parent if arguments.out else arguments.folder)
+    _draw_without_screen()
+    page = publish.publish(arguments.folder, out=arguments.out, prevalence=arguments.prevalence)
+    print(page)
+    return 0
+
+
+def _add_cache(commands: _Commands) -> None:
     cache = commands.add_parser(
         "cache",
         help="list what is kept for later runs, with sizes, or remove some of it",
@@ -122,133 +294,32 @@ def _parser() -> argparse.ArgumentParser:
         "--all", action="store_true", help="also data sets, with what was put there by hand"
     )
     prune.set_defaults(command=_prune)
-    return parser
 
 
-def _run(asked: argparse.Namespace) -> int:
-    notebooks = asked.notebooks or sorted(Path("notebooks").glob("[0-9]*.ipynb"))
-    if not notebooks:
-        raise errors.NotebookError(
-            f"no notebooks: run this in the project's folder, or name some. Received: {Path.cwd()}"
-        )
-    given: dict[str, Any] = parameters.read_yaml(asked.parameters) if asked.parameters else {}
-    given |= {name: parameters.literal(value) for name, value in asked.p}
-    done = execution.run_notebooks(notebooks, out=asked.out, parameters=given, jobs=asked.jobs)
-    print()
-    folder = Path(given.get("RUN_DIR", asked.out))
-    _show(folder)
-    print(f"\nexecuted notebooks and records: {asked.out}/")
-    try:
-        print(f"all on one page: {_publish(folder, notebooks=asked.out)}")
-    # Hours of training do not fail for want of a page about them.
-    except Exception as error:
-        print(f"no report.html: {' '.join(str(error).split())}", file=sys.stderr)
-    failed = done[done["status"] == "failed"]
-    for row in failed.itertuples():
-        print(f"FAILED {row.notebook}: {row.error}\n       see {row.output}", file=sys.stderr)
-    return 1 if len(failed) else 0
-
-
-def _synthetic(asked: argparse.Namespace) -> int:
-    from xraylib.synthetic import dataset
-
-    traps = dataset.TRAPS if asked.traps is None else asked.traps
-    folder = dataset.make_tree(
-        asked.folder, images=asked.images, size=asked.size, seed=asked.seed, traps=traps
-    )
-    print(folder)
-    return 0
-
-
-def _audit(asked: argparse.Namespace) -> int:
-    from xraylib.audit import checks, measurements
-    from xraylib.data import index
-    from xraylib.report import audit_page
-
-    table = index.from_class_folders(asked.folder)
-    if asked.out:
-        _make_writable(asked.out)
-    measured = measurements.measure(table)
-    findings = checks.findings(measured, seed=asked.seed).sort_values(
-        "severity", key=lambda column: column.map(list(audit_page.MARKS).index), kind="stable"
-    )
-    _show_findings(findings)
-    print(f"{audit_page.verdict(findings)}, in {len(measured):,} images; not a medical device")
-    if asked.out:
-        _write_audit(asked, measured=measured, findings=findings)
-        print(f"{asked.out / 'audit.html'}\n{asked.out / 'audit.json'}")
-    return int((findings["severity"] == "severe").any())
-
-
-def _table(asked: argparse.Namespace) -> int:
-    _show(asked.folder)
-    return 0
-
-
-def _report(asked: argparse.Namespace) -> int:
-    if asked.folder.is_dir():
-        _make_writable(asked.out.parent if asked.out else asked.folder)
-    print(_publish(asked.folder, out=asked.out, prevalence=asked.prevalence))
-    return 0
-
-
-def _publish(folder: Path, **how: Any) -> Path:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from xraylib.report import publish
-
-    return publish.publish(folder, **how)
-
-
-def _share(words: str) -> float:
-    try:
-        share = float(words)
-    except ValueError:
-        share = 0.0
-    if not 0 < share < 1:
-        raise argparse.ArgumentTypeError(f"give a number above 0 and below 1. Received: {words!r}")
-    return share
-
-
-def _cache(asked: argparse.Namespace) -> int:
+def _cache(arguments: argparse.Namespace) -> int:
     from xraylib import cache
 
     entries = cache.entries()
-    _show_entries(entries)
+    _print_entries(entries)
     print(f"{entries['bytes'].sum() / 1e6:,.1f} MB in {cache.cache_folder()}")
     return 0
 
 
-def _prune(asked: argparse.Namespace) -> int:
+def _prune(arguments: argparse.Namespace) -> int:
     from xraylib import cache
 
-    removed = cache.prune(cache.parse_size(asked.to), everything=asked.all)
-    _show_entries(removed)
+    removed = cache.prune(cache.parse_size(arguments.to), everything=arguments.all)
+    _print_entries(removed)
     left = cache.entries()["bytes"].sum()
     print(f"removed {removed['bytes'].sum() / 1e6:,.1f} MB, {left / 1e6:,.1f} MB are left")
     return 0
 
 
-def _show_entries(entries: pd.DataFrame) -> None:
+def _print_entries(entries: pd.DataFrame) -> None:
     for row in entries.itertuples():
         state = f" ({row.state})" if row.state else ""
         used = row.used.to_pydatetime().astimezone()
         print(f"{row.bytes / 1e6:>10,.1f} MB  {used:%Y-%m-%d %H:%M}  {row.name}  {row.what}{state}")
-
-
-def _show(folder: Path | str) -> None:
-    """Prints what the runs in a folder reached; that there are none is no error."""
-    from xraylib.report import tables
-    from xraylib.runs import records
-
-    try:
-        table = tables.progression(records.table(folder))
-    except ValueError as error:
-        print(error)
-    else:
-        print(table.to_string(index=False))
-        print("in brackets: 95 % interval over patients; one seed a row; not a medical device")
 
 
 def _make_writable(folder: Path) -> None:
@@ -258,53 +329,12 @@ def _make_writable(folder: Path) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise OSError(
-            error.errno,
             f"cannot write to the folder ({error.strerror}): give another --out. "
-            f"Received: {str(folder)!r}",
+            f"Received: {str(folder)!r}"
         ) from None
 
 
-def _show_findings(findings: pd.DataFrame) -> None:
-    fill = textwrap.TextWrapper(
-        width=max(40, min(100, shutil.get_terminal_size().columns)),
-        initial_indent="  ",
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    ).fill
-    for row in findings.to_dict("records"):
-        print(f"{row['severity'].upper():<8} {row['check']} ({row['count']:,})")
-        print(fill(row["meaning"]))
-        if row["examples"]:
-            # What a terminal would obey or cannot show.
-            names = [name if name.isprintable() else ascii(name) for name in row["examples"]]
-            print(fill(f"e.g. {', '.join(names)}"))
-        print()
-
-
-def _write_audit(
-    asked: argparse.Namespace, *, measured: pd.DataFrame, findings: pd.DataFrame
-) -> None:
+def _draw_without_screen() -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from xraylib.report import audit_page, html, plots
-
-    classes = measured.drop_duplicates("label").sort_values("label")["class"].tolist()
-    page = audit_page.audit(
-        f"Audit of {asked.folder.resolve().name}",
-        findings=findings,
-        measured=measured,
-        properties=plots.properties(measured, class_names=classes),
-    )
-    counts = measured.groupby(["split", "class"], sort=False).size().reset_index(name="images")
-    told = {
-        "xraylib": importlib.metadata.version("xraylib"),
-        "folder": asked.folder.resolve().name,
-        "seed": asked.seed,
-        "verdict": audit_page.verdict(findings),
-        "counts": counts.to_dict("records"),
-        "findings": json.loads(findings.to_json(orient="records")),
-    }
-    html.write(asked.out / "audit.json", json.dumps(told, indent=1, allow_nan=False) + "\n")
-    html.write(asked.out / "audit.html", page)

@@ -46,6 +46,18 @@ class RunInProgressError(XraylibError, RuntimeError):
     """Another process is at the same run."""
 
 
-def one_line(error: Exception) -> str:
-    """The message in one line of at most 200 characters, or the error's name where it has none."""
-    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+def one_line(error: Exception, *, limit: int | None = 200) -> str:
+    """Puts the message of an error on one line, for use in a message of our own.
+
+    Args:
+        error: Any error, mostly one of another library.
+        limit: The most characters to keep; None for all.
+
+    Returns:
+        The message without line breaks; the error's name where it has no message.
+
+    Example:
+        >>> one_line(ValueError("too   wide."))
+        'too wide'
+    """
+    return " ".join(str(error).split())[:limit].rstrip(".") or type(error).__name__
