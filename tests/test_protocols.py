@@ -3,9 +3,10 @@
 import importlib.util
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
+from support.networks import mean_network
 
 from xraylib.data import index, loading
 from xraylib.data.preparation import Preparation
@@ -70,35 +71,53 @@ def test_the_resplit_judges_as_many_images_as_the_official_test(protocols, tree)
     )
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_resplit_changes_nothing_but_the_split(protocols, tree, seed):
+    table = index.from_tree(tree)
+    before = table.copy()
+    cut = protocols.resplit(table, seed=seed)
+    pd.testing.assert_frame_equal(table, before)
+    pd.testing.assert_frame_equal(cut.drop(columns="split"), table.drop(columns="split"))
+    # Each class has 14 images outside test, of which a seventh is 2.
+    assert cut.groupby(["label", "split"]).size().to_dict() == {
+        **{(0, "test"): 3, (0, "train"): 12, (0, "validation"): 2},
+        **{(1, "test"): 4, (1, "train"): 12, (1, "validation"): 2},
+    }
+
+
+def test_a_resplit_ignores_patients_and_origin(protocols, tree):
+    table = index.from_tree(tree)
+    cuts = [protocols.resplit(table, seed=seed) for seed in range(100)]
+    # Any image may come anywhere: with chances of .12 or more, in 100 seeds it does.
+    for row in (0, len(table) - 1):
+        assert {cut["split"].iloc[row] for cut in cuts} == {"train", "validation", "test"}
+    # Of bacteria-3 there are three images.
+    splits = [cut[cut["patient"] == "bacteria-3"]["split"].nunique() for cut in cuts]
+    assert max(splits) > 1
+
+
 # ------------------------------------------------------------------ judged
 
 
 @pytest.fixture
 def untrained(protocols, monkeypatch):
-    """Puts a network that needs no training in place of the real one."""
-
-    class Brightness:
-        """Scores an image by its mean grey."""
-
-        layers = ()
-
-        def predict_on_batch(self, pixels):
-            return pixels.mean(axis=(1, 2, 3))[:, np.newaxis] / 255
-
-    monkeypatch.setattr(protocols.models, "basic_cnn", lambda *_, **__: Brightness())
+    """Put a network that scores the mean grey value in place of a trained one."""
+    monkeypatch.setattr(protocols.models, "basic_cnn", lambda size, **_: mean_network(size))
     monkeypatch.setattr(protocols.training, "fit", lambda *_, **__: None)
 
 
 @pytest.mark.usefixtures("untrained")
+@pytest.mark.slow
 def test_scores_belong_to_their_images(protocols, images):
     cut = protocols.cuts(images.table, "random re-split of all images", seed=0)[0]
     scored = protocols.judged(images, cut, **TINY)
-    grey = dict(zip(images.table["path"], images.pixels.mean(axis=(1, 2, 3)) / 255, strict=True))
     assert len(scored) == 7
-    assert scored["score"].tolist() == pytest.approx([grey[path] for path in scored["path"]])
+    by_path = pd.Series(expit(images.pixels.mean(axis=(1, 2, 3)) / 255), images.table["path"])
+    assert scored["score"].tolist() == pytest.approx(by_path[scored["path"]].tolist())
 
 
 @pytest.mark.usefixtures("untrained")
+@pytest.mark.slow
 def test_images_whose_patient_was_trained_on_are_told(protocols, images):
     cut = images.table.copy()
     # Of IM-115, bacteria-3 and, in the tree itself, virus-1, an image is judged and another trained
@@ -114,7 +133,7 @@ def test_images_whose_patient_was_trained_on_are_told(protocols, images):
     names = cut["path"].map(lambda path: path.name)
     cut["split"] = names.map(moved).fillna(cut["split"].replace("val", "train"))
     scored = protocols.judged(images, cut, **TINY)
-    known = {path.name for path in scored[scored["trained on"]]["path"]}
+    known = {path.name for path in scored[scored["shared_patient"]]["path"]}
     assert known == {"IM-0115-0001.jpeg", "person3_bacteria_10.jpeg", "person1_virus_7.jpeg"}
     assert len(scored) == 7 + 4
 
@@ -122,6 +141,7 @@ def test_images_whose_patient_was_trained_on_are_told(protocols, images):
 # ------------------------------------------------------------------ study
 
 
+@pytest.mark.slow
 def test_a_study_has_one_row_a_metric(protocols, images):
     found = pd.DataFrame(
         protocols.study(images, {"data": "tiny"}, protocol="official test", **TINY)
@@ -139,7 +159,7 @@ def test_a_study_has_one_row_a_metric(protocols, images):
 def test_the_folds_are_judged_together(protocols, images, monkeypatch):
     def by_label(images, cut, **how):
         scored = cut[cut["split"] == "test"]
-        return scored.assign(score=scored["label"].astype(float), **{"trained on": False})
+        return scored.assign(score=scored["label"].astype(float), shared_patient=False)
 
     monkeypatch.setattr(protocols, "judged", by_label)
     name = "cross-validation by patient in train"

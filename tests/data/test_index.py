@@ -340,64 +340,6 @@ def test_too_few_patients_for_the_folds(table):
         splits.folds(table, number=11, seed=0)
 
 
-# ------------------------------------------------------------------ resplit
-
-
-def test_a_resplit_changes_nothing_but_the_split(table):
-    before = table.copy()
-    dealt = splits.resplit(table, share=0.15, seed=0)
-    pd.testing.assert_frame_equal(table, before)
-    pd.testing.assert_frame_equal(dealt.drop(columns="split"), table.drop(columns="split"))
-
-
-@pytest.mark.parametrize("share, validation", [(0.15, 2), (0.2, 3), (0.5, 7)])
-def test_a_resplit_keeps_the_counts_of_each_class(table, share, validation):
-    # Each class has 14 images outside test; a seventh is 2, a fifth 2.8.
-    assert sizes(splits.resplit(table, share=share, seed=0)) == {
-        ("train", 0): 14 - validation,
-        ("train", 1): 14 - validation,
-        ("validation", 0): validation,
-        ("validation", 1): validation,
-        ("test", 0): 3,
-        ("test", 1): 4,
-    }
-
-
-def test_a_resplit_takes_no_heed_of_patients(table):
-    dealt = [splits.resplit(table, share=0.15, seed=seed) for seed in range(10)]
-    # Of 10 seeds, bacteria-3 with its 3 images comes to several splits in one at least.
-    assert any(cut[cut["patient"] == "bacteria-3"]["split"].nunique() > 1 for cut in dealt)
-    # And any image may come anywhere: with chances of .12 or more, in 100 seeds it does.
-    dealt += [splits.resplit(table, share=0.15, seed=seed) for seed in range(10, 100)]
-    for row in (0, len(table) - 1):
-        assert {cut["split"].iloc[row] for cut in dealt} == {"train", "validation", "test"}
-
-
-def test_the_seed_decides_on_the_resplit(table):
-    first = splits.resplit(table, share=0.15, seed=3)
-    assert first.equals(splits.resplit(table, share=0.15, seed=3))
-    assert not first.equals(splits.resplit(table, share=0.15, seed=4))
-
-
-@pytest.mark.parametrize("share", [0, -0.1, 0.51, 1, float("nan")])
-def test_share_of_a_resplit_out_of_range(table, share):
-    with pytest.raises(ValueError, match=r"above 0 and at most \.5\. Received: "):
-        splits.resplit(table, share=share, seed=0)
-
-
-def test_too_few_images_for_a_resplit(table):
-    with pytest.raises(
-        ValueError,
-        match=r"NORMAL has 3 images in test and 14 others, .* 0\.05 needs 1 and 20: give",
-    ):
-        splits.resplit(table, share=0.05, seed=0)
-
-
-def test_a_resplit_without_test(table):
-    with pytest.raises(ValueError, match="NORMAL has 0 images in test and 14 others"):
-        splits.resplit(table[table["split"] != "test"], share=0.15, seed=0)
-
-
 # ------------------------------------------------------------------ limit
 
 

@@ -66,43 +66,6 @@ def folds(table: pd.DataFrame, *, number: int = 5, seed: int) -> list[pd.DataFra
     return cuts
 
 
-def resplit(table: pd.DataFrame, *, share: float, seed: int) -> pd.DataFrame:
-    """Throws all images together, `test` too, and deals them out at random, image by image.
-
-    This leaks: images of one patient come to both sides, and `test` is no longer of another origin
-    than `train`. It is done often, and it is here to show what it does to a result; it is for
-    nothing else. To cut a validation to work with, take `hold_out_validation`.
-
-    Args:
-        table: As `from_tree` or `hold_out_validation` returns it.
-        share: Of the images outside test that become validation, as for `hold_out_validation`.
-        seed: Of the dealing.
-
-    Returns:
-        A copy of `table` with `split` one of `"train"`, `"validation"`, `"test"`. Test has as many
-        images of each class as before, so that its prevalence is the same.
-
-    Raises:
-        ValueError: `share` is out of range, or a class has too few images for every split.
-    """
-    parts = _parts(share)
-    table = table.copy()
-    rng = np.random.default_rng(seed)
-    for label, name in enumerate(CLASSES):
-        rows = table[table["label"] == label]
-        tests = int((rows["split"] == "test").sum())
-        others = len(rows) - tests
-        if not tests or others < parts:
-            raise ValueError(
-                f"{name} has {tests} images in test and {others} others, and a validation share "
-                f"of {share} needs 1 and {parts}: give more images, or a larger share"
-            )
-        dealt = ["test"] * tests + ["validation"] * round(others / parts)
-        dealt += ["train"] * (len(rows) - len(dealt))
-        table.loc[rows.index, "split"] = rng.permutation(dealt)
-    return table
-
-
 def _parts(share: float) -> int:
     """Of how many equal parts the validation is one."""
     if not 0 < share <= 0.5:
