@@ -1,18 +1,18 @@
-"""One square radiograph -> the same one as another machine might have made it.
+"""Change a radiograph at random, as if another machine had made it.
 
-What a file owes to its making (its shape, exposure, sharpness, noise and compression) may tell the
-classes apart as well as the lungs do. `Augmentation` draws it anew, whatever the class, each time
-that an image is trained on.
+What a file owes to its making (shape, exposure, sharpness, noise, compression) may separate the
+classes as well as the lungs do. `Augmentation` draws it anew, whatever the class, each time that an
+image is trained on.
 """
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-# The most of each field: beyond it little is left to be seen, or the unit was another.
+# The maximum of each field: beyond it little is left to see, or the unit was another.
 _MOST: Final = {
     "scale": 1,
     "rotation": 180,
@@ -23,35 +23,44 @@ _MOST: Final = {
     "sharpen": 8,
     "noise": 64,
 }
-# As the files of the data set: from clearly blocky to hardly changed.
+# The JPEG qualities that occur in the data set: from clearly blocky to hardly changed.
 _LOWEST_QUALITY, _HIGHEST_QUALITY = 30, 95
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What to change of an image at random, and how far; nothing unless asked for.
+    """Random changes to an image and their strengths; nothing changes by default.
 
-    The fields are in the order in which they apply, that of a radiograph's making. Lengths are
-    in pixels of the image as the network gets it.
+    The changes apply in the order of the fields, which is that of a radiograph's making. Lengths
+    are in pixels of the image as the network gets it.
 
     Attributes:
-        scale: Width and height are each scaled about the middle by a factor of their own, drawn
-            log-evenly from [1 / (1 + scale), 1 + scale]. What grows out of the image is cut; what
-            is missing is its mirror image.
-        gamma: The greys in [0, 1] are raised to a power drawn log-evenly from [1 / (1 + gamma),
-            1 + gamma].
-        contrast: The distances of the greys from their mean are multiplied by a factor drawn
-            log-evenly from [1 / (1 + contrast), 1 + contrast].
-        blur: A Gaussian of a standard deviation drawn evenly from [0, blur] px.
-        sharpen: The difference to a Gaussian blur of 1 px is added, times a factor drawn evenly
-            from [0, sharpen].
-        noise: White Gaussian noise of a standard deviation drawn evenly from [0, noise] grey
-            levels.
-        recompress: Every other image, by chance, is saved as JPEG at a quality drawn evenly from
-            30 to 95.
+        scale: Width and height are scaled about the middle, each by a factor of its own that is
+            log-uniform in [1 / (1 + scale), 1 + scale]; in [0, 1]. What grows out of the image is
+            cut; what is missing is its mirror image, as after a rotation and a shift.
+        rotation: The image is rotated about the middle by an angle uniform in [-rotation, rotation]
+            degrees; in [0, 180].
+        shift: The image moves down and across, each by a fraction of its side uniform in
+            [-shift, shift]; in [0, .5].
+        flip: Half of the images are mirrored left to right.
+        gamma: Grey values in [0, 1] are raised to a power log-uniform in [1 / (1 + gamma),
+            1 + gamma]; in [0, 2].
+        contrast: Differences from the mean grey value are multiplied by a factor log-uniform in
+            [1 / (1 + contrast), 1 + contrast]; in [0, 2].
+        blur: A Gaussian blur with a standard deviation uniform in [0, blur] px; in [0, 16].
+        sharpen: The difference from a Gaussian blur of 1 px is added, times a factor uniform in
+            [0, sharpen]; in [0, 8].
+        noise: White Gaussian noise with a standard deviation uniform in [0, noise] grey levels; in
+            [0, 64].
+        recompress: Half of the images are saved as JPEG, at a quality uniform in 30 to 95.
 
     Raises:
         ValueError: A field is out of range.
+
+    Example:
+        >>> image = np.full((2, 2), 128, np.uint8)
+        >>> Augmentation(gamma=0.5).apply(image, np.random.default_rng(0)).shape
+        (2, 2)
     """
 
     scale: float = 0.0
@@ -75,21 +84,21 @@ class Augmentation:
                 raise ValueError(f"{name} must be True or False. Received: {getattr(self, name)!r}")
 
     def __bool__(self) -> bool:
-        """Whether anything is asked for."""
+        """Whether anything changes."""
         return self != Augmentation()
 
     def apply(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Changes one image.
+        """Change one image.
 
         Args:
             pixels: Grey uint8 in [0, 255], (height, width) or (height, width, 1).
-            rng: Source of chance.
+            rng: Source of randomness.
 
         Returns:
             Grey uint8 of the same shape.
 
         Raises:
-            ValueError: `pixels` is something else.
+            ValueError: `pixels` is not one such image.
         """
         if pixels.dtype != np.uint8 or pixels.ndim < 2 or pixels.shape[2:] not in ((), (1,)):
             raise ValueError(
@@ -119,24 +128,19 @@ class Augmentation:
         return grey.reshape(pixels.shape)
 
 
-# What the experiments take: meant to outweigh what differs between two hospitals' files, and to
-# leave a radiograph that could be one.
-GEOMETRIC: Final = Augmentation(scale=0.35)
-PHOTOMETRIC: Final = Augmentation(
-    gamma=0.35, contrast=0.35, blur=1.0, sharpen=1.5, noise=8.0, recompress=True
-)
-ALL: Final = replace(PHOTOMETRIC, scale=GEOMETRIC.scale)
-
-
 def recompressed(pixels: np.ndarray, quality: int) -> np.ndarray:
-    """What is left of an image when it is saved as JPEG.
+    """Save an image as JPEG and read it again.
 
     Args:
         pixels: Grey uint8 in [0, 255], (height, width).
-        quality: Of the Independent JPEG Group's library, 1 to 100.
+        quality: JPEG quality as libjpeg counts it, 1 to 100.
 
     Returns:
         Grey uint8 of the same shape.
+
+    Example:
+        >>> recompressed(np.full((2, 2), 128, np.uint8), 50).tolist()
+        [[128, 128], [128, 128]]
     """
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality)
@@ -144,7 +148,7 @@ def recompressed(pixels: np.ndarray, quality: int) -> np.ndarray:
 
 
 def _factor(most: float, rng: np.random.Generator) -> float:
-    return (1 + most) ** rng.uniform(-1, 1)
+    return float((1 + most) ** rng.uniform(-1, 1))
 
 
 def _even(most: float, rng: np.random.Generator) -> float:
@@ -152,22 +156,22 @@ def _even(most: float, rng: np.random.Generator) -> float:
 
 
 def _moved(pixels: np.ndarray, factors: np.ndarray, angle: float, offset: np.ndarray) -> np.ndarray:
-    """Scaled, then turned (radians), then moved (px), in one resampling; each of (down, across)."""
+    """Scale, rotate (radians) and shift (px) in one resampling; pairs are (down, across)."""
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    # From a place in the result to that in the image, both from the middle.
+    # Maps a place in the result to one in the image, both relative to the middle.
     back = turn / factors[:, np.newaxis]
     middle = np.array(pixels.shape) / 2
     seen = back @ -offset
     reach = np.abs(seen) + np.abs(back) @ middle
-    # A frame would show the factors, and so let a network undo them: of 900 radiographs extremely
-    # randomized trees on row and column profiles read the logarithm of their ratio with an R2 of
-    # .92 with black around, .90 with the edge repeated, .77 with the mirror image.
+    # A frame would show the factors, and so let a network undo them: from row and column profiles
+    # of 900 radiographs, extremely randomized trees predict the logarithm of their ratio with an R2
+    # of .92 with black around, .90 with the edge repeated, .77 with the mirror image.
     margin = np.maximum(np.ceil(reach - middle), 0).astype(int)
     around = np.pad(pixels, [(m, m) for m in margin], mode="symmetric")
     image, size = Image.fromarray(around), pixels.shape[::-1]
     centre = np.array(around.shape) / 2 + seen
-    if angle == 0:  # antialiased, as no other transform is
-        # Pillow refuses what rounding may have put outside.
+    if angle == 0:  # this one antialiases, unlike every other transform
+        # Pillow refuses a box that rounding has moved outside.
         top, left = np.maximum(centre - middle / factors, 0)
         bottom, right = np.minimum(centre + middle / factors, around.shape)
         return np.asarray(image.resize(size, Image.Resampling.BILINEAR, (left, top, right, bottom)))
