@@ -50,4 +50,4 @@ def test_distance_out_of_range(distance):
 @pytest.mark.parametrize("wrong", [None, "ff"])
 def test_a_hash_that_is_none(wrong):
     with pytest.raises(ValueError, match=f"64 hexadecimal digits. Received: {wrong!r}"):
-        duplicates.hash_bits(["0" * 64, wrong])
+        duplicates.hash_bytes(["0" * 64, wrong])

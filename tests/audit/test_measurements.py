@@ -34,9 +34,9 @@ def blobs(seed):
 
 def test_rows_and_columns_of_the_table_stay(tree):
     table = index.from_class_folders(tree).sample(frac=1, random_state=0)
-    found = measurements.measure(table)
-    pd.testing.assert_frame_equal(found[list(table)], table.reset_index(drop=True))
-    assert set(measurements.FILE_FACTS) | set(measurements.PIXEL_FACTS) <= set(found)
+    row = measurements.measure(table)
+    pd.testing.assert_frame_equal(row[list(table)], table.reset_index(drop=True))
+    assert set(measurements.FILE_FACTS) | set(measurements.PIXEL_FACTS) <= set(row)
     assert len(measurements.PIXEL_FACTS) == 11
 
 
@@ -55,24 +55,24 @@ def test_every_file_is_read_once(tree, monkeypatch):
 
 
 def test_size_and_bytes(tmp_path):
-    found = one(tmp_path, noise(40, 60))
+    row = one(tmp_path, noise(40, 60))
     size = (tmp_path / "x.jpeg").stat().st_size
-    assert (found["width"], found["height"], found["aspect"]) == (60, 40, 1.5)
-    assert found["megapixels"] == 0.0024
-    assert (found["bytes"], found["bytes_per_pixel"]) == (size, size / 2400)
+    assert (row["width"], row["height"], row["aspect"]) == (60, 40, 1.5)
+    assert row["megapixels"] == 0.0024
+    assert (row["bytes"], row["bytes_per_pixel"]) == (size, size / 2400)
 
 
 def test_size_is_that_of_the_upright_picture(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    found = one(tmp_path, noise(40, 60), exif=exif)
-    assert (found["width"], found["height"]) == (40, 60)
+    row = one(tmp_path, noise(40, 60), exif=exif)
+    assert (row["width"], row["height"]) == (40, 60)
 
 
 @pytest.mark.parametrize("mode, colour", [("L", 0), ("RGB", 1), ("CMYK", 1)])
 def test_mode_and_colour(tmp_path, mode, colour):
-    found = one(tmp_path, Image.fromarray(noise()).convert(mode))
-    assert (found["mode"], found["colour"]) == (mode, colour)
+    row = one(tmp_path, Image.fromarray(noise()).convert(mode))
+    assert (row["mode"], row["colour"]) == (mode, colour)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_mode_and_colour(tmp_path, mode, colour):
     ],
 )
 def test_format_is_that_of_the_content(tmp_path, name, saved_as, misnamed):
-    found = one(tmp_path, noise(), name, format=saved_as)
-    assert (found["format"], found["misnamed"], found["problem"]) == (saved_as, misnamed, "")
+    row = one(tmp_path, noise(), name, format=saved_as)
+    assert (row["format"], row["misnamed"], row["problem"]) == (saved_as, misnamed, "")
 
 
 @pytest.mark.parametrize("quality", [1, 5, 40, 50, 75, 95, 100])
@@ -102,14 +102,14 @@ def test_quality_75_has_the_sum_1858(tmp_path):
 def test_a_table_of_another_program_gets_the_nearest_quality(tmp_path):
     # 329 lies between 369 of quality 95 and 292 of quality 96.
     tables = [[5] * 63 + [14]] * 2
-    found = one(tmp_path, noise(), qtables=tables)
-    assert (found["quantization"], found["quality"]) == (329, 96)
+    row = one(tmp_path, noise(), qtables=tables)
+    assert (row["quantization"], row["quality"]) == (329, 96)
 
 
 def test_a_png_has_no_quality(tmp_path):
-    found = one(tmp_path, noise(), "x.png")
-    assert np.isnan(found["quality"])
-    assert np.isnan(found["quantization"])
+    row = one(tmp_path, noise(), "x.png")
+    assert np.isnan(row["quality"])
+    assert np.isnan(row["quantization"])
 
 
 def test_sha256(tmp_path):
@@ -122,10 +122,10 @@ def test_sha256(tmp_path):
 def test_grey_statistics(tmp_path):
     # Half 0, a quarter 5, a quarter 255.
     pixels = np.repeat(np.array([0, 0, 5, 255], np.uint8), 56)[np.newaxis].repeat(224, axis=0)
-    found = one(tmp_path, pixels, "x.png")
-    assert found["mean"] == 65
-    assert found["spread"] == pytest.approx(np.sqrt((25 + 255**2) / 4 - 65**2))
-    assert found["black_share"] == 0.75
+    row = one(tmp_path, pixels, "x.png")
+    assert row["mean"] == 65
+    assert row["spread"] == pytest.approx(np.sqrt((25 + 255**2) / 4 - 65**2))
+    assert row["black_share"] == 0.75
 
 
 @pytest.mark.parametrize("cycles, ring", [(1, 1), (15, 1), (16, 2), (40, 3), (96, 7), (112, 7)])
@@ -141,12 +141,12 @@ def test_a_wave_lies_in_the_ring_of_its_frequency(tmp_path, cycles, ring):
 
 def test_an_unreadable_file_has_its_problem_and_nothing_else(tmp_path):
     (tmp_path / "x.jpeg").write_bytes(b"not a picture")
-    found = measured(tmp_path / "x.jpeg")
-    assert found["problem"].startswith("is not a JPEG or PNG image but text that begins with 'not")
-    assert found["bytes"] == 13
-    assert (found["format"], found["mode"], found["phash"]) == ("", "", None)
-    assert not found["misnamed"]
-    assert np.isnan(found[["width", "quality", "mean", "ring_1"]].astype(float)).all()
+    row = measured(tmp_path / "x.jpeg")
+    assert row["problem"].startswith("is not a JPEG or PNG image but text that begins with 'not")
+    assert row["bytes"] == 13
+    assert (row["format"], row["mode"], row["phash"]) == ("", "", None)
+    assert not row["misnamed"]
+    assert np.isnan(row[["width", "quality", "mean", "ring_1"]].astype(float)).all()
 
 
 def test_the_hash_of_an_unreadable_file_is_none_among_others(tree):
@@ -158,9 +158,9 @@ def test_the_hash_of_an_unreadable_file_is_none_among_others(tree):
 
 
 def test_a_missing_file_is_unreadable(tmp_path):
-    found = measured(tmp_path / "x.jpeg")
-    assert found["problem"].startswith("does not exist")
-    assert found["sha256"] == ""
+    row = measured(tmp_path / "x.jpeg")
+    assert row["problem"].startswith("does not exist")
+    assert row["sha256"] == ""
 
 
 def test_measures_of_nothing(tree):
@@ -186,7 +186,7 @@ def test_quality_of_no_file(tmp_path):
 
 
 def bits_apart(first, second):
-    both = duplicates.hash_bits([first["phash"], second["phash"]])
+    both = duplicates.hash_bytes([first["phash"], second["phash"]])
     return int(np.unpackbits(both[0] ^ both[1]).sum())
 
 
@@ -201,8 +201,8 @@ def test_the_hash_tells_pictures_apart(tmp_path):
 
 
 def test_half_of_the_hash_is_above_its_median(tmp_path):
-    found = one(tmp_path, blobs(0))
-    assert np.unpackbits(duplicates.hash_bits([found["phash"]])).sum() == 128
+    row = one(tmp_path, blobs(0))
+    assert np.unpackbits(duplicates.hash_bytes([row["phash"]])).sum() == 128
 
 
 # ------------------------------------------------------------------ the real data

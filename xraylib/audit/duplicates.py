@@ -1,4 +1,4 @@
-"""Which radiographs look the same, though their bytes differ: hashes, and the search for pairs."""
+"""Find radiographs that look the same although their bytes differ, by perceptual hashes."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -10,12 +10,14 @@ from PIL import Image
 from xraylib import progress
 
 _HASH_SIZE: Final = 16
-# Hashes compared at a time: 2,048 times 2,048 float32 are 16 MB, and near a processor's cache.
-_BLOCK: Final = 2048
+_BITS: Final = _HASH_SIZE**2
+_BYTES: Final = _BITS // 8
+# Hashes compared with all others at a time: 256 times 5,856 float32 are 6 MB.
+_BLOCK: Final = 256
 
 
 def perceptual_hash(pixels: np.ndarray) -> str:
-    """What a radiograph looks like, in 256 bits that saving and resizing hardly change.
+    """Hashes a radiograph to 256 bits that saving again and resizing hardly change.
 
     Each bit tells whether one of the lowest 16 x 16 coefficients of the cosine transform, at
     64 x 64 pixels, lies above their median (Zauner, "Implementation and benchmarking of perceptual
@@ -25,7 +27,11 @@ def perceptual_hash(pixels: np.ndarray) -> str:
         pixels: Grey uint8 in [0, 255], (height, width).
 
     Returns:
-        64 hexadecimal digits. Of a flat picture they mean nothing.
+        64 hexadecimal digits, which mean nothing for a flat picture.
+
+    Example:
+        >>> len(perceptual_hash(np.eye(300, dtype=np.uint8)))
+        64
     """
     from scipy.fft import dctn
 
@@ -34,66 +40,63 @@ def perceptual_hash(pixels: np.ndarray) -> str:
     return np.packbits(low > np.median(low)).tobytes().hex()
 
 
-def hash_bits(hashes: Iterable[str]) -> np.ndarray:
-    """Hexadecimal hashes, as `perceptual_hash` gives them, for `near_copies`.
+def hash_bytes(hashes: Iterable[str]) -> np.ndarray:
+    """Converts hexadecimal hashes for `near_copies`.
 
     Args:
-        hashes: 64 digits each.
+        hashes: 64 digits each, as `perceptual_hash` returns them.
 
     Returns:
-        (n, 32) uint8.
+        uint8 (n, 32).
 
     Raises:
         ValueError: A hash is missing or has another length.
     """
     hashes = list(hashes)
-    digits = 2 * _HASH_SIZE**2 // 8
-    wrong = [each for each in hashes if not isinstance(each, str) or len(each) != digits]
-    if wrong:
-        raise ValueError(f"a hash must have {digits} hexadecimal digits. Received: {wrong[0]!r}")
-    return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, digits // 2)
+    for each in hashes:
+        if not isinstance(each, str) or len(each) != 2 * _BYTES:
+            raise ValueError(
+                f"a hash must have {2 * _BYTES} hexadecimal digits. Received: {each!r}"
+            )
+    return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, _BYTES)
 
 
 def near_copies(hashes: np.ndarray, *, distance: int = 20) -> pd.DataFrame:
-    """All pairs of hashes that differ in few bits.
+    """Finds all pairs of hashes that differ in few bits.
 
-    Of 256 bits, a copy saved again differs in a few, while the most alike of 5,808 different
-    radiographs of the Kaggle set differ in 38. Hashes of flat pictures mean nothing: leave them
-    out.
+    A copy that was saved again differs in a few of 256 bits, while the most similar of 5,808
+    different radiographs of the Kaggle set differ in 38. Leave out the hashes of flat pictures,
+    which mean nothing.
 
     Args:
-        hashes: (n, 32) uint8, as from `hash_bits`.
-        distance: The most bits that may differ, 0 to 256.
+        hashes: uint8 (n, 32), as `hash_bytes` returns them.
+        distance: The largest number of different bits, 0 to 256.
 
     Returns:
-        One row a pair, sorted, with the int columns first and second, positions in `hashes` with
-        first < second, and distance.
+        Table with one row a pair, sorted, and the int columns first and second, positions in
+        `hashes` with first < second, and distance.
 
     Raises:
-        ValueError: `hashes` has another shape or type, or `distance` is out of range.
+        ValueError: `hashes` has another shape or dtype, or `distance` is out of range.
+
+    Example:
+        >>> near_copies(hash_bytes(["0" * 64, "f" * 64, "1" + "0" * 63])).to_numpy().tolist()
+        [[0, 2, 1]]
     """
     hashes = np.asarray(hashes)
-    if hashes.dtype != np.uint8 or hashes.ndim != 2 or hashes.shape[1] != _HASH_SIZE**2 // 8:
+    if hashes.dtype != np.uint8 or hashes.ndim != 2 or hashes.shape[1] != _BYTES:
         raise ValueError(
-            f"hashes must be (n, {_HASH_SIZE**2 // 8}) uint8. Received: {hashes.shape} "
-            f"{hashes.dtype}"
+            f"hashes must be (n, {_BYTES}) uint8. Received: {hashes.shape} {hashes.dtype}"
         )
-    bits = _HASH_SIZE**2
-    if not 0 <= distance <= bits:
-        raise ValueError(f"distance must be 0 to {bits} bits. Received: {distance}")
-    # With +1 and -1 for the bits, the inner product is the bits that agree less those that do not;
-    # float32 holds it exactly.
+    if not 0 <= distance <= _BITS:
+        raise ValueError(f"distance must be 0 to {_BITS} bits. Received: {distance}")
+    # With +1 and -1 for the bits, the inner product is 256 - 2 * distance, exact in float32.
     signs = 2 * np.unpackbits(hashes, axis=1).astype(np.float32) - 1
     starts = range(0, len(signs), _BLOCK)
-    found = [np.empty((0, 3), int)]
-    for top in progress.bar(starts, total=len(starts), description="comparing"):
-        for left in range(top, len(signs), _BLOCK):
-            products = signs[top : top + _BLOCK] @ signs[left : left + _BLOCK].T
-            first, second = np.divmod(
-                np.flatnonzero(products >= bits - 2 * distance), products.shape[1]
-            )
-            apart = (bits - products[first, second].astype(int)) // 2
-            pairs = np.column_stack([first + top, second + left, apart])
-            found.append(pairs[pairs[:, 0] < pairs[:, 1]])
-    pairs = pd.DataFrame(np.concatenate(found), columns=["first", "second", "distance"])
-    return pairs.sort_values(["first", "second"], ignore_index=True)
+    pairs = [np.empty((0, 3), int)]
+    for start in progress.bar(starts, total=len(starts), description="comparing"):
+        products = signs[start : start + _BLOCK] @ signs[start:].T
+        first, second = np.nonzero(np.triu(products >= _BITS - 2 * distance, k=1))
+        distances = (_BITS - products[first, second].astype(int)) // 2
+        pairs.append(np.column_stack([first + start, second + start, distances]))
+    return pd.DataFrame(np.concatenate(pairs), columns=["first", "second", "distance"])

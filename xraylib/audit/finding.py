@@ -1,37 +1,41 @@
-"""What a check of the files says: what it found, how severe it is, and by which names."""
+"""Describe one result of an audit: a check, how severe it is, and what it means."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
-
-import pandas as pd
-
-from xraylib.data.tree import CLASSES
 
 Severity = Literal["severe", "warning", "note", "fine"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found; `checks.findings` tells what each field holds."""
+    """The result of one check.
+
+    Attributes:
+        check: The check's name, the same for every data set.
+        severity: `"severe"` (a result would mean something other than it seems to), `"warning"`
+            (look at it), `"note"` (good to know; or it could not be judged) or `"fine"`.
+        count: The files, groups, pairs, patients or classes concerned; for a comparison the number
+            of images it rests on.
+        meaning: One to three sentences.
+        examples: Up to three, as paths below the folder that all images share.
+    """
 
     check: str
     severity: Severity
     count: int
     meaning: str
-    examples: list[str]
+    examples: list[str] = field(default_factory=list)
 
 
-def class_names(table: pd.DataFrame) -> dict[int, str]:
-    """What the classes are called where something is said of them.
+def not_judged(check: str, reason: str) -> Finding:
+    """The finding of a check that the data do not allow.
 
     Args:
-        table: As `index` makes it; where it has a column class, that names its labels.
+        check: The check's name.
+        reason: What is missing, without a full stop.
 
-    Returns:
-        The name of each label; of one that the table does not name, the one in
-        `tree.CLASSES`.
+    Example:
+        >>> not_judged("shift: size", "there are no train and test splits").meaning
+        'Not judged: there are no train and test splits.'
     """
-    known = dict(enumerate(CLASSES))
-    if "class" in table:
-        known |= dict(zip(table["label"], table["class"], strict=True))
-    return known
+    return Finding(check, "note", 0, f"Not judged: {reason}.")

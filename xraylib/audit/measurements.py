@@ -1,6 +1,6 @@
-"""The table of images -> what can be measured of their files, one row each.
+"""Measure the file and the pixels of every image of a table.
 
-None of it says anything of disease: it is what `audit` judges the collection by.
+None of these numbers says anything about disease: the audit judges the collection by them.
 """
 
 import functools
@@ -31,7 +31,7 @@ FILE_FACTS: Final = (
 _RINGS: Final = tuple(f"ring_{number}" for number in range(1, 8))
 PIXEL_FACTS: Final = ("bytes", "mean", "spread", "black_share", *_RINGS)
 
-# What stands in a row whose file gives no more than its problem.
+# The values of a file of which nothing is known.
 _UNKNOWN: Final = {
     "problem": "",
     "format": "",
@@ -57,30 +57,30 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
     """Measures every file of a table.
 
     Args:
-        table: As `index` makes it.
+        table: Table of `index`.
 
     Returns:
         The rows and columns of `table`, in its order with a fresh index, and the columns
-            problem: str, why the file gives no pixels, without its path; empty where it does. All
-                that could not be measured then is NaN, empty, or None;
+            problem: str, why the file cannot be read, without its path; empty if it can. What
+                could not be measured is then NaN, empty, or None;
             format: `"JPEG"`, `"PNG"` or `""`, by the content;
-            misnamed: bool, whether a readable file's name tells the other format;
-            mode: Pillow's name for the kind of pixels, e.g. `"L"`, `"RGB"`, `"I;16"`;
+            misnamed: bool, whether a readable file is named as the other format;
+            mode: Pillow's name of the pixel format, e.g. `"L"`, `"RGB"`, `"I;16"`;
             colour: 1.0 for several channels, 0.0 for one;
-            width, height: float, px, after the EXIF orientation;
+            width, height: float, pixels, after the EXIF orientation;
             aspect: width / height;
             megapixels: width x height / 1e6;
-            bytes: float, on disk;
+            bytes: float, size on disk;
             bytes_per_pixel: bytes / (width x height);
             quantization: Sum of the luminance quantization table; NaN for a PNG;
             quality: 1 to 100, the setting of libjpeg whose table has the nearest sum (ITU-T T.81,
                 Annex K.1, scaled as libjpeg does); NaN for a PNG;
             sha256: str, 64 hexadecimal digits of the file's bytes;
-            phash: str, as `duplicates.perceptual_hash` gives it;
+            phash: str, `duplicates.perceptual_hash` of the pixels;
             mean, spread: Mean and standard deviation of the grey pixels in [0, 255] at 224 x 224;
-            black_share: Share of those of at most 5, in [0, 1];
-            ring_1 to ring_7: Natural logarithm of 1 + the energy of those in the bands of spatial
-                frequency 0-16, 16-32, ..., 96 and more cycles per picture, less the mean.
+            black_share: Share of these pixels that are at most 5, in [0, 1];
+            ring_1 to ring_7: Natural logarithm of 1 + the energy of these pixels, less their mean,
+                in the bands 0-16, 16-32, ..., 96 and more cycles per picture.
 
     Raises:
         ValueError: The table has no images.
@@ -101,37 +101,38 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def jpeg_quality(path: Path | str, *, content: bytes | None = None) -> float:
-    """The quality that a JPEG was saved at, estimated as in `measure`.
+    """Estimates the quality that a JPEG was saved at.
 
     Args:
-        path: Of an image file.
-        content: Its bytes, from `reading.stored`, where they are at hand; None reads them.
+        path: Path of an image file.
+        content: Its bytes, if they have been read already; None reads them.
 
     Returns:
-        1 to 100; NaN for a PNG.
+        1 to 100, the setting of libjpeg whose quantization table has the nearest sum; NaN for a
+        PNG.
 
     Raises:
-        reading.UnreadableImage: The file is no image.
+        UnreadableImage: The file is not an image.
     """
     stored = reading.stored(path) if content is None else content
     return _quality(_quantization(stored)[0])
 
 
 def _measured(path: Path) -> dict[str, object]:
-    """The new columns of one file."""
-    found: dict[str, object] = dict(_UNKNOWN)
+    """Measures the new columns of one file."""
+    row: dict[str, object] = dict(_UNKNOWN)
     try:
         content = reading.stored(path)
-        found["bytes"] = float(len(content))
-        found["format"] = _format(content)
-        found["sha256"] = hashlib.sha256(content).hexdigest()
+        row["bytes"] = float(len(content))
+        row["format"] = _format(content)
+        row["sha256"] = hashlib.sha256(content).hexdigest()
         pixels = reading.grey(path, content=content)
     except errors.UnreadableImage as error:
-        return found | {"problem": str(error).removeprefix(f"{path} ")}
+        return row | {"problem": str(error).removeprefix(f"{path} ")}
     quantization, mode = _quantization(content)
     height, width = pixels.shape
-    return found | {
-        "misnamed": ("PNG" if path.suffix.lower() == ".png" else "JPEG") != found["format"],
+    return row | {
+        "misnamed": ("PNG" if path.suffix.lower() == ".png" else "JPEG") != row["format"],
         "mode": mode,
         "colour": float(Image.getmodebands(mode) > 1),
         "width": float(width),
@@ -154,7 +155,7 @@ def _format(content: bytes) -> str:
 
 @functools.cache
 def _quantization_sums() -> np.ndarray:
-    """The sum of libjpeg's luminance table at quality 1 to 100, (100,), falling."""
+    """The sums of libjpeg's luminance tables of quality 1 to 100, (100,), decreasing."""
     quality = np.arange(1, 101)[:, np.newaxis]
     percent = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
     table = np.array(_ANNEX_K.split(), int)
@@ -162,7 +163,7 @@ def _quantization_sums() -> np.ndarray:
 
 
 def _quantization(content: bytes) -> tuple[float, str]:
-    """The sum of the luminance quantization table (NaN for a PNG) and the mode."""
+    """Returns the sum of the luminance quantization table (NaN for a PNG) and the mode."""
     with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
         tables = getattr(image, "quantization", {})
         return float(sum(tables[min(tables)])) if tables else np.nan, image.mode
@@ -191,7 +192,7 @@ def _pixel_statistics(pixels: np.ndarray) -> dict[str, float]:
 
 @functools.cache
 def _ring_of_frequency() -> np.ndarray:
-    """The ring, 0 to 6, of each coefficient of a real transform of 224 x 224, flat."""
+    """The ring, 0 to 6, of each coefficient of a real 224 x 224 transform, flattened."""
     down, across = np.fft.fftfreq(_PIXEL_SIZE), np.fft.rfftfreq(_PIXEL_SIZE)
     cycles = _PIXEL_SIZE * np.hypot(down[:, np.newaxis], across)
     width = _PIXEL_SIZE / 2 / len(_RINGS)

@@ -1,9 +1,9 @@
-"""What was measured of the files -> what tells the classes or the splits apart without the lungs.
+"""Find what separates the classes or the splits without the lungs.
 
-`find` judges the numbers that `measurements` has, one at a time and several together; `baseline` is
-the model of several, and shows how far one gets with them without looking at the lungs. None of
-them says anything of disease: where one tells the classes apart all the same, a network can learn
-it instead of pneumonia.
+`find` judges the numbers of `measurements`, one at a time and several together; `baseline` is the
+model of several, and shows how far one gets without looking at the lungs. None of these numbers
+says anything about disease. Where one separates the classes all the same, a network can learn it
+instead of pneumonia.
 """
 
 from collections.abc import Iterable
@@ -13,108 +13,113 @@ import pandas as pd
 
 from xraylib import errors
 from xraylib.audit import measurements
-from xraylib.audit.finding import Finding, Severity, class_names
-from xraylib.evaluation import intervals
+from xraylib.audit.finding import Finding, Severity, not_judged
+from xraylib.audit.separation import LEAST_PATIENTS, Separation, separation
+from xraylib.data.index import class_names
 
-# Below that an AUC is not worth its name, and five folds cannot be made.
-_LEAST_PATIENTS: Final = 5
 _FOLDS: Final = 5
-# Lossless: one better than the best of a JPEG.
+# Above the best quality of a JPEG.
 _LOSSLESS: Final = 101.0
-# Below all facts, for the trees; a fold without one value in a column could not be binned.
+# Stands for a missing number, below all others; a fold may have none to bin.
 _MISSING: Final = -1.0
 
 
-class _Property(NamedTuple):
+class _Cue(NamedTuple):
+    """Numbers that may separate the classes.
+
+    Attributes:
+        name: Ends the names of its checks.
+        columns: One or more columns of `measurements.measure`.
+        subject: Begins the sentence about it.
+        advice: What it means for training, and what to do.
+        worst: The highest severity that it can have.
+    """
+
     name: str
-    column: str
-    words: str
+    columns: tuple[str, ...]
+    subject: str
     advice: str
+    worst: Severity = "severe"
 
 
 _PROPERTIES: Final = (
-    _Property(
+    _Cue(
         "size",
-        "megapixels",
+        ("megapixels",),
         "The number of megapixels",
-        "It says nothing of disease, and a network may read it: reduce all images to one size "
-        "with antialiasing, and match the classes for it when validating.",
+        "It says nothing about disease, and a network may use it: resize all images to one size "
+        "with antialiasing, and match the classes for it in validation.",
     ),
-    _Property(
+    _Cue(
         "shape",
-        "aspect",
+        ("aspect",),
         "Width/height",
-        "It says nothing of disease, and stretching to a square writes it into the picture: crop, "
-        "pad, or scale width and height at random in training.",
+        "It says nothing about disease, and stretching to a square writes it into the picture: "
+        "crop, pad, or scale width and height at random in training.",
     ),
-    _Property(
+    _Cue(
         "colour",
-        "colour",
-        "Being stored in colour",
-        "It says nothing of disease, and a network may read it: read every file as grey.",
+        ("colour",),
+        "Storage in colour",
+        "It says nothing about disease, and a network may use it: read every file as grey.",
     ),
-    _Property(
+    _Cue(
         "bytes per pixel",
-        "bytes_per_pixel",
+        ("bytes_per_pixel",),
         "The number of bytes per pixel",
-        "It comes from compression and noise first and from what is in the picture second, and a "
-        "network may read it: see whether reducing the images to one small size takes it away.",
+        "It depends on compression and noise first and on the content second, and a network may "
+        "use it: check whether resizing the images to one small size removes it.",
     ),
-    _Property(
+    _Cue(
         "compression",
-        "compression",
+        ("compression",),
         "The JPEG quality",
-        "It says nothing of disease, and a network may read it: reduce the images well before they "
-        "are learned from, and see whether saving them all at one quality changes a score.",
+        "It says nothing about disease, and a network may use it: make the images much smaller "
+        "before training, and check whether saving them all at one quality changes the scores.",
+    ),
+)
+_MODELS: Final = (
+    _Cue(
+        "all file metadata together",
+        measurements.FILE_FACTS,
+        "A model of boosted trees on size, shape, colour and compression together",
+        "Compare a network's AUC with this one, not with 0.5, and see what each property does "
+        "alone.",
+    ),
+    _Cue(
+        "pixel statistics",
+        measurements.PIXEL_FACTS,
+        "A model of boosted trees on eleven numbers (file size, grey values, spectrum)",
+        "The lungs may account for part of it, but none of it is a place in the picture: a network "
+        "has to do better than this.",
+        worst="warning",
     ),
 )
 
 
 def find(rows: pd.DataFrame, names: dict[int, str], *, seed: int = 0) -> list[Finding]:
-    """Says which properties of the files tell the classes apart, and which the splits.
+    """Judges which properties of the files separate the classes, and which the splits.
 
-    A shortcut or a shift is judged by the AUC of one number, the mean of a patient's images, with
-    the 95 % interval of `intervals.newcombe_auc`. It is folded, max(AUC, 1 - AUC), but in test
-    keeps the direction that it has in train. A shortcut is severe at .70 or more with a lower limit
-    above .60, and a warning with a lower limit above .55; pixel statistics, which may be the lungs'
-    doing, are no more than a warning. A shift, train against test within one class, is a warning
-    where a shortcut would be severe.
+    Both are judged by an AUC of the patients' means with its 95 % interval, as
+    `separation.separation` computes it. It is folded, max(AUC, 1 - AUC), but in test keeps the
+    direction that it has in train. A shortcut has the severity of `Separation.severity`; pixel
+    statistics, which the lungs may account for, are no more than a warning. A shift, train against
+    test within one class, is a warning where a shortcut would be severe.
 
     Args:
-        rows: As `measurements.measure` returns it, without the files that cannot be read, and with
-            a column side: `"train"` or `"test"`, or `"all"` where nothing is split.
-        names: What classes 0 and 1 are called.
-        seed: Of the baselines.
+        rows: Table as `measurements.measure` returns it, without the unreadable files, and with
+            a column side: `"train"` or `"test"`, or `"all"` if there are no splits.
+        names: The names of classes 0 and 1.
+        seed: Random seed of the baselines.
 
     Returns:
-        The shortcuts, one a property and two of a baseline, then the shifts, one a property; each
-        has the number of images for its count, or 0 where it cannot be told, and no examples.
+        The shortcuts, one a property and one a baseline, then the shifts, one a property. Each
+        has the number of images as its count, or 0 if it could not be judged, and no examples.
     """
     rows = rows.assign(compression=rows["quality"].fillna(_LOSSLESS))
     return [
         *(_shortcut(rows, names, each) for each in _PROPERTIES),
-        _shortcut_of_many(
-            rows,
-            names,
-            measurements.FILE_FACTS,
-            check="shortcut: all file metadata together",
-            words="A model of boosted trees on size, shape, colour and compression together",
-            most="severe",
-            advice="Hold a network's score against this one, not against .5, and see what each of "
-            "them does alone.",
-            seed=seed,
-        ),
-        _shortcut_of_many(
-            rows,
-            names,
-            measurements.PIXEL_FACTS,
-            check="shortcut: pixel statistics",
-            words="A model of boosted trees on eleven numbers (bytes, grey values, spectrum)",
-            most="warning",
-            advice="Part of it may be the lungs' doing, none of it is a place in the picture: a "
-            "network has to do better than this.",
-            seed=seed,
-        ),
+        *(_shortcut_of_model(rows, names, each, seed=seed) for each in _MODELS),
         *(_shift(rows, names, each) for each in _PROPERTIES),
     ]
 
@@ -122,18 +127,19 @@ def find(rows: pd.DataFrame, names: dict[int, str], *, seed: int = 0) -> list[Fi
 def baseline(
     measured: pd.DataFrame, columns: Iterable[str] = measurements.FILE_FACTS, *, seed: int = 0
 ) -> pd.DataFrame:
-    """How well gradient boosting tells the classes from a few numbers of each image.
+    """Scores images by gradient boosting on a few numbers of each.
 
     Args:
-        measured: As `measurements.measure` returns it; files that cannot be read are left out. All
-            splits but test are one pool.
-        columns: Which numbers, e.g. `measurements.FILE_FACTS` or `measurements.PIXEL_FACTS`.
-        seed: Of the five folds, which keep a patient's images together, and of the model.
+        measured: Table as `measurements.measure` returns it; unreadable files are left out. All
+            splits but test are pooled.
+        columns: The numbers, e.g. `measurements.FILE_FACTS` or `measurements.PIXEL_FACTS`.
+        seed: Random seed of the five folds, which keep a patient's images together, and of the
+            model.
 
     Returns:
-        The columns path, patient, split, label, score (of class 1, in [0, 1]). The pool has the
-        split `"validation"`, each image scored by the model that did not see its patient; test,
-        where there is one, is scored by a model of the whole pool.
+        Table with the columns path, patient, split, label and score (of class 1, in [0, 1]). The
+        pool has the split `"validation"`, each image scored by a model that was not trained on its
+        patient; test, if there is one, is scored by a model of the whole pool.
 
     Raises:
         TooFewPatientsError: A class has fewer than five patients in the pool.
@@ -146,7 +152,7 @@ def baseline(
     columns = list(columns)
     if missing := sorted(set(columns) - set(measured)):
         raise ValueError(
-            f"no column {', '.join(missing)}: give a table as facts.measure returns it"
+            f"no column {', '.join(missing)}: give a table as measurements.measure returns it"
         )
     rows = measured[measured["problem"] == ""]
     pool, test = rows[rows["split"] != "test"], rows[rows["split"] == "test"]
@@ -165,11 +171,11 @@ def baseline(
         class_weight="balanced",
         random_state=seed,
     )
-    # A column without one value has nothing to be binned.
+    # A column without any value cannot be binned.
     known = [name for name in columns if pool[name].notna().any()]
     if not known:
         raise ValueError(f"no values in {', '.join(columns)}: give a column with some")
-    # On so few rows several threads gain little, and beside other work they wait for each other.
+    # Several threads gain little on so few rows, and wait for each other beside other work.
     with threadpool_limits(1):
         scores = cross_val_predict(
             model,
@@ -191,175 +197,113 @@ def baseline(
 # ---------------------------------------------------------------- shortcuts and shifts
 
 
-def _shortcut(rows: pd.DataFrame, names: dict[int, str], told: _Property) -> Finding:
-    check = f"shortcut: {told.name}"
-    if told.name == "compression" and not (rows["format"] == "JPEG").any():
-        return Finding(check, "note", 0, "Does not apply: there are no JPEGs.", [])
-    values = rows[told.column]
-    return _comparison(
-        rows,
-        names,
-        values,
-        check=check,
-        words=f"{told.words} alone",
-        more=f" Medians: {_medians(rows, names, values)}.",
-        advice=told.advice,
-        fold=True,
-    )
-
-
-def _shortcut_of_many(
-    rows: pd.DataFrame,
-    names: dict[int, str],
-    columns: Iterable[str],
-    *,
-    check: str,
-    words: str,
-    most: Severity,
-    advice: str,
-    seed: int,
-) -> Finding:
-    try:
-        predictions = baseline(rows, columns, seed=seed)
-    except errors.TooFewPatientsError as error:
-        return Finding(check, "note", 0, f"Cannot be told: {error}.", [])
-    side = predictions["split"].replace("validation", _pool(rows))
-    return _comparison(
-        predictions.assign(side=side),
-        names,
-        predictions["score"],
-        check=check,
-        words=words,
-        more="",
-        advice=advice,
-        most=most,
-    )
-
-
-def _comparison(
-    rows: pd.DataFrame,
-    names: dict[int, str],
-    values: pd.Series,
-    *,
-    check: str,
-    words: str,
-    more: str,
-    advice: str,
-    fold: bool = False,
-    most: Severity = "severe",
-) -> Finding:
-    """Whether values tell the classes apart outside test; `fold` where less may mean class 1."""
-    test = rows["side"] == "test"
-    ill = rows["label"] == 1
-    pool, there = (
-        _auc(values[chosen], ill[chosen], rows["patient"][chosen]) for chosen in (~test, test)
-    )
-    if pool is None:
-        return Finding(check, "note", 0, _too_few(f"outside test in {_both(names)}"), [])
-    if fold and pool.value < 0.5:
-        pool, there = pool.mirrored, there and there.mirrored
-    severity = most if pool.severity == "severe" else pool.severity
-    in_test = f", and {there} in test" if there else ""
-    if test.any() and not there:
-        in_test = "; test has too few patients to say"
-    return Finding(
-        check,
-        severity,
-        len(rows),
-        f"{words} tells {_both(names)} apart with AUC {pool} in {_pool(rows)}{in_test}.{more}"
-        + (f" {advice}" if severity != "fine" else ""),
-        [],
-    )
-
-
-def _shift(rows: pd.DataFrame, names: dict[int, str], told: _Property) -> Finding:
-    check = f"shift: {told.name}"
-    if set(rows["side"]) != {"train", "test"}:
-        return Finding(check, "note", 0, "Cannot be told: there are no train and test.", [])
-    if told.name == "compression" and not (rows["format"] == "JPEG").any():
-        return Finding(check, "note", 0, "Does not apply: there are no JPEGs.", [])
-    values = rows[told.column]
-    train = rows["side"] == "train"
-    aucs = {}
-    for label, name in names.items():
-        chosen = rows["label"] == label
-        auc = _auc(values[chosen], train[chosen], rows["patient"][chosen])
-        if auc:
-            aucs[name] = auc if auc.value >= 0.5 else auc.mirrored
-    if not aucs:
-        return Finding(check, "note", 0, _too_few("on one side in either class"), [])
-    shifted = [name for name, auc in aucs.items() if auc.severity == "severe"]
-    said = " and ".join(f"within {name} with AUC {auc}" for name, auc in aucs.items())
+def _shortcut(rows: pd.DataFrame, names: dict[int, str], cue: _Cue) -> Finding:
+    """Judges whether a property, larger or smaller, separates the classes."""
+    check = f"shortcut: {cue.name}"
+    if _lacks_jpegs(rows, cue):
+        return Finding(check, "note", 0, _NO_JPEGS)
+    values = rows[cue.columns[0]]
+    pool, test = _in_pool_and_test(rows, values)
+    if not pool:
+        return not_judged(check, _too_few(names))
+    if pool.auc < 0.5:
+        pool, test = pool.mirrored, test and test.mirrored
     meaning = (
-        f"{told.words} tells train from test {said}. Medians: {_medians(rows, names, values)}."
+        f"{cue.subject} alone {_separates(rows, names, pool, test)} "
+        f"Medians: {_medians(rows, names, values)}."
     )
+    return Finding(check, pool.severity, len(rows), meaning + _advice(cue, pool))
+
+
+def _shortcut_of_model(
+    rows: pd.DataFrame, names: dict[int, str], cue: _Cue, *, seed: int
+) -> Finding:
+    """Judges whether a model of several numbers separates the classes."""
+    check = f"shortcut: {cue.name}"
+    try:
+        predictions = baseline(rows, cue.columns, seed=seed)
+    except errors.TooFewPatientsError as error:
+        return not_judged(check, str(error))
+    rows = predictions.assign(side=predictions["split"].replace("validation", _pool_name(rows)))
+    pool, test = _in_pool_and_test(rows, predictions["score"])
+    if not pool:
+        return not_judged(check, _too_few(names))
+    severity = cue.worst if pool.severity == "severe" else pool.severity
+    meaning = f"{cue.subject} {_separates(rows, names, pool, test)}"
+    return Finding(check, severity, len(rows), meaning + _advice(cue, pool))
+
+
+def _shift(rows: pd.DataFrame, names: dict[int, str], cue: _Cue) -> Finding:
+    """Judges whether a property differs between train and test within one class."""
+    check = f"shift: {cue.name}"
+    if set(rows["side"]) != {"train", "test"}:
+        return not_judged(check, "there are no train and test splits")
+    if _lacks_jpegs(rows, cue):
+        return Finding(check, "note", 0, _NO_JPEGS)
+    values = rows[cue.columns[0]]
+    train = rows["side"] == "train"
+    separations = {}
+    for label, name in names.items():
+        members = rows["label"] == label
+        between = separation(values[members], train[members], rows["patient"][members])
+        if between:
+            separations[name] = between if between.auc >= 0.5 else between.mirrored
+    if not separations:
+        reason = f"fewer than {LEAST_PATIENTS} patients of either class in train or in test"
+        return not_judged(check, reason)
+    aucs = " and ".join(f"within {name} with AUC {each}" for name, each in separations.items())
+    meaning = (
+        f"{cue.subject} separates train from test {aucs}. Medians: {_medians(rows, names, values)}."
+    )
+    shifted = [name for name, each in separations.items() if each.severity == "severe"]
     if shifted:
         meaning += (
-            f" {' and '.join(shifted)} in train was acquired otherwise than in test: a validation "
-            "cut from train will not foretell the test."
+            f" {' and '.join(shifted)} images of train were acquired differently from those of "
+            "test: a validation split taken from train will not predict the result on test."
         )
-    return Finding(check, "warning" if shifted else "fine", len(rows), meaning, [])
+    return Finding(check, "warning" if shifted else "fine", len(rows), meaning)
 
 
-# ---------------------------------------------------------------- the AUC of one number
+def _lacks_jpegs(rows: pd.DataFrame, cue: _Cue) -> bool:
+    return cue.name == "compression" and not (rows["format"] == "JPEG").any()
 
 
-class _Auc(NamedTuple):
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
-
-    @property
-    def mirrored(self) -> "_Auc":
-        return _Auc(1 - self.value, 1 - self.high, 1 - self.low)
-
-    @property
-    def severity(self) -> Severity:
-        if self.value >= 0.70 and self.low > 0.60:
-            return "severe"
-        return "warning" if self.low > 0.55 else "fine"
+def _in_pool_and_test(
+    rows: pd.DataFrame, values: pd.Series
+) -> tuple[Separation | None, Separation | None]:
+    """How well values separate class 1 from class 0, outside test and in test."""
+    test, sick = rows["side"] == "test", rows["label"] == 1
+    pool, in_test = (
+        separation(values[side], sick[side], rows["patient"][side]) for side in (~test, test)
+    )
+    return pool, in_test
 
 
-def _auc(values: pd.Series, positive: pd.Series, patients: pd.Series) -> _Auc | None:
-    """How often a patient of one group has more than one of the other, ties half.
+# ---------------------------------------------------------------- sentences
 
-    Args:
-        values: Of each image; NaN is left out.
-        positive: bool, the group that is expected to have more.
-        patients: Whose image each is.
-
-    Returns:
-        The value with its 95 % interval, or None where a group has too few patients.
-    """
-    from scipy.stats import rankdata
-
-    known = values.notna()
-    means = values[known].groupby([positive[known], patients[known]]).mean()
-    above = means.index.get_level_values(0).to_numpy(dtype=bool)
-    many, few = int(above.sum()), int((~above).sum())
-    if min(many, few) < _LEAST_PATIENTS:
-        return None
-    rank_sum = rankdata(means.to_numpy())[above].sum()
-    value = float((rank_sum - many * (many + 1) / 2) / (many * few))
-    return _Auc(value, *intervals.newcombe_auc(value, many, few))
+_NO_JPEGS: Final = "Does not apply: there are no JPEGs."
 
 
-# ---------------------------------------------------------------- words
+def _separates(
+    rows: pd.DataFrame, names: dict[int, str], pool: Separation, test: Separation | None
+) -> str:
+    sentence = f"separates {names[0]} from {names[1]} with AUC {pool} in {_pool_name(rows)}"
+    if test:
+        return f"{sentence} and {test} in test."
+    few = (rows["side"] == "test").any()
+    return f"{sentence}; test has too few patients to judge." if few else f"{sentence}."
 
 
-def _pool(rows: pd.DataFrame) -> str:
+def _advice(cue: _Cue, pool: Separation) -> str:
+    return "" if pool.severity == "fine" else f" {cue.advice}"
+
+
+def _too_few(names: dict[int, str]) -> str:
+    return f"fewer than {LEAST_PATIENTS} patients of {names[0]} or {names[1]} outside test"
+
+
+def _pool_name(rows: pd.DataFrame) -> str:
     return "all" if "all" in set(rows["side"]) else "train"
-
-
-def _both(names: dict[int, str]) -> str:
-    return f"{names[0]} and {names[1]}"
-
-
-def _too_few(where: str) -> str:
-    return f"Cannot be told: fewer than {_LEAST_PATIENTS} patients {where}."
 
 
 def _medians(rows: pd.DataFrame, names: dict[int, str], values: pd.Series) -> str:
@@ -368,7 +312,7 @@ def _medians(rows: pd.DataFrame, names: dict[int, str], values: pd.Series) -> st
     return "; ".join(
         f"{side} "
         + ", ".join(
-            f"{name} {_said(medians[side, label])}"
+            f"{name} {_number(medians[side, label])}"
             for label, name in names.items()
             if (side, label) in medians.index
         )
@@ -376,5 +320,5 @@ def _medians(rows: pd.DataFrame, names: dict[int, str], values: pd.Series) -> st
     )
 
 
-def _said(median: float) -> str:
+def _number(median: float) -> str:
     return "lossless" if median == _LOSSLESS else f"{median:.3g}"

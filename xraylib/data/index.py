@@ -148,6 +148,26 @@ def from_class_folders(folder: Path | str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*COLUMNS, "class"])
 
 
+def class_names(table: pd.DataFrame) -> dict[int, str]:
+    """Returns the names of the classes of a table.
+
+    Args:
+        table: Table of `from_tree` or `from_class_folders`.
+
+    Returns:
+        The name of each label: that of the column class if there is one, else that of
+        `tree.CLASSES`.
+
+    Example:
+        >>> class_names(pd.DataFrame({"label": [0, 1], "class": ["well", "ill"]}))
+        {0: 'well', 1: 'ill'}
+    """
+    names = dict(enumerate(CLASSES))
+    if "class" in table:
+        names |= dict(zip(table["label"], table["class"], strict=True))
+    return names
+
+
 def _splits(folder: Path) -> tuple[Path, dict[str, Path]]:
     """The folder that holds the splits or the classes, and each split's own folder."""
     trees = trees_in(folder)
