@@ -93,7 +93,7 @@ def test_a_notebook_gets_one_line_in_place(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_ipython_without_a_kernel_is_no_notebook(monkeypatch, capsys):
+def test_ipython_without_a_kernel_is_not_a_notebook(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
     bar = progress.bar(total=3, description="reading")
     let_work(bar, seconds=3)

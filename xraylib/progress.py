@@ -1,4 +1,4 @@
-"""Progress of long work: a bar where somebody watches, silence in a log file."""
+"""Show the progress of long work: a bar in a terminal or a notebook, nothing in a log file."""
 
 import os
 import sys
@@ -9,23 +9,27 @@ from tqdm import tqdm
 
 
 def bar(iterable: Iterable[Any] | None = None, *, total: int, description: str) -> tqdm:
-    """A progress bar that comes up after two seconds in a terminal or a notebook.
+    """A progress bar that appears after two seconds in a terminal or a notebook.
 
-    Where the output is a file or a pipe, or the environment variable `TQDM_DISABLE` is set, it
-    stays silent.
+    It stays silent where the output is a file or a pipe, or the environment variable
+    `TQDM_DISABLE` is set.
 
     Args:
-        iterable: What to go through; or None, and the caller calls `update`.
-        total: How many there are.
-        description: What is being done, e.g. `"decoding"`.
+        iterable: The items to go through; or None, and the caller calls `update`.
+        total: Number of items.
+        description: Name of the work, e.g. `"decoding"`.
 
     Returns:
         The bar, to be iterated over or used in a `with` statement.
+
+    Example:
+        >>> [2 * number for number in bar([1, 2, 3], total=3, description="doubling")]
+        [2, 4, 6]
     """
     # tqdm itself looks at the environment only when imported, and not where `disable` is given.
     silent = bool(os.environ.get("TQDM_DISABLE"))
     if _in_notebook():
-        # A notebook's stream is no terminal, and yet somebody may be watching.
+        # A notebook's stream is not a terminal, and yet somebody may be watching.
         return tqdm(
             iterable,
             total=total,

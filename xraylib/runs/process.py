@@ -50,7 +50,7 @@ def execute(
             closed; by default, that is when the calling process ends.
 
     Returns:
-        The seconds that it took, and what went wrong. Nothing that a notebook does is raised.
+        The seconds that it took, and the error of the notebook, which is not raised.
     """
     request = {
         "input_path": str(notebook),
