@@ -12,7 +12,7 @@ from xraylib.report import notebook_page
 @pytest.fixture
 def content(tmp_path):
     """The page of a notebook of these cells."""
-    return lambda *cells: notebook_page.notebook(executed(tmp_path / "one.ipynb", *cells)).content
+    return lambda *cells: notebook_page.notebook(executed(tmp_path / "one.ipynb", *cells))[0]
 
 
 def test_a_notebook_keeps_its_text_code_tables_and_figures(content):
@@ -67,5 +67,5 @@ def test_a_notebook_that_ended_in_an_error_is_told_from_one_that_speaks_of_it(tm
     error = new_output("error", ename="ValueError", evalue="no", traceback=["no"])
     mention = new_markdown_cell('`<div class="output_subarea output_text output_error">`')
     path = executed(tmp_path / "a.ipynb", mention, executed_cell("1"), executed_cell("2", error))
-    assert notebook_page.notebook(path).stopped
-    assert not notebook_page.notebook(executed(path, mention, executed_cell("1"))).stopped
+    assert notebook_page.notebook(path)[1]
+    assert not notebook_page.notebook(executed(path, mention, executed_cell("1")))[1]

@@ -35,14 +35,13 @@ def verdict(findings: pd.DataFrame) -> str:
         >>> verdict(pd.DataFrame({"severity": ["fine", "warning", "warning"]}))
         '0 severe, 2 warnings, 1 fine'
     """
-    counts = findings["severity"].value_counts()
-    parts = []
-    for severity in MARKS:
-        count = int(counts.get(severity, 0))
-        plural = "s" if count != 1 and severity in ("warning", "note") else ""
-        if count or severity == "severe":
-            parts.append(f"{count} {severity}{plural}")
-    return ", ".join(parts)
+    counts = findings["severity"].value_counts().reindex(list(MARKS), fill_value=0)
+    plurals = {"warning": "warnings", "note": "notes"}
+    return ", ".join(
+        f"{count} {severity if count == 1 else plurals.get(severity, severity)}"
+        for severity, count in counts.items()
+        if count or severity == "severe"
+    )
 
 
 def audit(

@@ -2,7 +2,7 @@
 
 import importlib.resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from markupsafe import Markup
 
@@ -25,19 +25,7 @@ _ACTIVE: Final = ["script", "link", "meta", "base", "object", "embed", "iframe",
 _LOADING: Final = ("src", "srcset", "href", "xlink:href", "data", "poster", "background", "action")
 
 
-class NotebookPage(NamedTuple):
-    """The page of a notebook.
-
-    Attributes:
-        content: HTML that loads nothing.
-        stopped: Whether a cell of the notebook ended in an error.
-    """
-
-    content: str
-    stopped: bool
-
-
-def notebook(path: Path | str) -> NotebookPage:
+def notebook(path: Path | str) -> tuple[str, bool]:
     """The page of an executed notebook, with its figures inside.
 
     Scripts are left out, as are pictures from elsewhere, whose alternative text takes their place.
@@ -47,7 +35,7 @@ def notebook(path: Path | str) -> NotebookPage:
         path: Path of the notebook.
 
     Returns:
-        The page.
+        HTML that loads nothing, and whether a cell of the notebook ended in an error.
 
     Raises:
         Exception: It is no notebook, or one that nbconvert cannot read.
@@ -59,8 +47,7 @@ def notebook(path: Path | str) -> NotebookPage:
 
     path = Path(path)
     document = nbformat.read(path, as_version=4)
-    title = _take_title(document) or path.stem
-    _describe_figures(document)
+    title = _prepare(document) or path.stem
     exporter = HTMLExporter(
         # No head, no styles and no scripts.
         template_name="basic",
@@ -75,25 +62,17 @@ def notebook(path: Path | str) -> NotebookPage:
     colours = HtmlFormatter(style="bw", nobackground=True).get_style_defs(".highlight")
     content = html.page(title, [_harmless(body)], style=style.read_text("utf-8") + colours)
     outputs = [output for cell in document.cells for output in cell.get("outputs", [])]
-    return NotebookPage(content, any(output.output_type == "error" for output in outputs))
+    return content, any(output.output_type == "error" for output in outputs)
 
 
-def _take_title(document: "NotebookNode") -> str:
-    """Takes the first heading out, if a text begins with it; returns it, or ""."""
-    for cell in document.cells:
-        first, _, rest = cell.source.partition("\n")
-        if cell.cell_type == "markdown" and first.startswith("# "):
-            cell.source = rest
-            return str(first.removeprefix("# ").strip())
-    return ""
-
-
-def _describe_figures(document: "NotebookNode") -> None:
-    """Gives every figure without an alternative text one that names the heading above it."""
-    heading = ""
+def _prepare(document: "NotebookNode") -> str:
+    """Takes the title out, and describes figures by the heading above; returns the title, or ""."""
+    title, heading = "", ""
     for cell in document.cells:
         if cell.cell_type == "markdown":
-            lines = cell.source.split("\n")
+            first, *rest = lines = cell.source.split("\n")
+            if not title and first.startswith("# "):
+                title, cell.source = first[2:].strip(), "\n".join(rest)
             headings = [line.lstrip("# ") for line in lines if line.startswith("#")]
             heading = headings[-1] if headings else heading
         for output in cell.get("outputs", []):
@@ -101,6 +80,7 @@ def _describe_figures(document: "NotebookNode") -> None:
                 if kind.startswith("image/") and "alt" not in cell.metadata:
                     alt = f"Figure under the heading “{heading}”; the text beside it explains it."
                     output.metadata.setdefault(kind, {}).setdefault("alt", alt)
+    return title
 
 
 def _harmless(body: str) -> Block:

@@ -34,6 +34,8 @@ _PROPERTIES: Final = {
 }
 # The dots of a group in `properties`: more of them hide one another.
 _DOTS: Final = 300
+# From the middle of a line to the marks of labels 0 and 1.
+_SHIFTS: Final = (-0.15, 0.15)
 
 
 def gallery(pixels: Sequence[np.ndarray], titles: Sequence[str], *, columns: int = 6) -> Figure:
@@ -62,11 +64,7 @@ def gallery(pixels: Sequence[np.ndarray], titles: Sequence[str], *, columns: int
     width = 2.1
     height = width * max(picture.shape[0] / picture.shape[1] for picture in pixels) + 0.35
     figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(width * columns, height * rows),
-        squeeze=False,
-        layout="constrained",
+        rows, columns, figsize=(width * columns, height * rows), squeeze=False, layout="constrained"
     )
     for ax in axes.flat:
         ax.axis("off")
@@ -251,14 +249,7 @@ def perturbations(
     places = pd.Series(np.arange(len(lines)) + 0.5 * gaps.to_numpy(), index=lines["perturbation"])
     for label, (measure, name) in enumerate(zip(measures, class_names, strict=True)):
         rows = moved[moved["measure"] == measure]
-        ax.errorbar(
-            rows["value"],
-            rows["perturbation"].map(places) + 0.3 * (label - 0.5),
-            xerr=_whiskers(rows),
-            capsize=2,
-            label=name,
-            **_mark(label),
-        )
+        _marks(ax, rows, rows["perturbation"].map(places), label=label, name=name)
     ax.axvline(0, color="0.6", linewidth=0.8)
     ax.set_yticks(places, lines["cue"] + ": " + lines["perturbation"])
     ax.invert_yaxis()
@@ -281,14 +272,10 @@ def swaps(effects: pd.DataFrame, *, class_names: Sequence[str], ax: Axes | None 
     """
     figure, ax = _panel(ax, height=1.0 + 0.42 * len(effects))
     places = np.arange(len(effects))
-    ax.barh(
-        places, effects["value"], height=0.5, color="0.88", edgecolor="0.4", label="both classes"
-    )
-    ax.errorbar(
-        effects["value"], places, xerr=_whiskers(effects), fmt="none", ecolor="black", capsize=3
-    )
+    bars: dict[str, Any] = {"color": "0.88", "edgecolor": "0.4", "height": 0.5, "capsize": 3}
+    ax.barh(places, effects["value"], xerr=_whiskers(effects), label="both classes", **bars)
     for label, name in enumerate(class_names):
-        ax.plot(effects[f"class {label}"], places, label=f"{name} only", **_mark(label))
+        ax.plot(effects[f"class {label}"], places, label=f"{name} only", **_look(label))
     ax.axvline(0, color="0.6", linewidth=0.8)
     ax.set_yticks(places, effects["cue"])
     ax.invert_yaxis()
@@ -312,25 +299,13 @@ def steps(reached: pd.DataFrame, *, metric: str = "AUC", ax: Axes | None = None)
     """
     names = list(dict.fromkeys(reached["step"]))
     figure, ax = _panel(ax, height=0.9 + 0.62 * len(names))
-    for split, shift, colour, face in (
-        ("validation", -0.14, NORMAL_COLOUR, "white"),
-        ("test", 0.14, PNEUMONIA_COLOUR, PNEUMONIA_COLOUR),
-    ):
+    for label, split in enumerate(("validation", "test")):
         rows = reached[reached["split"] == split]
-        places = [names.index(name) + shift for name in rows["step"]]
-        ax.errorbar(
-            rows["value"],
-            places,
-            xerr=_whiskers(rows),
-            fmt="o",
-            color=colour,
-            mfc=face,
-            capsize=3,
-            label=split,
-        )
-        for place, seeds in zip(places, rows["each"], strict=True):
+        _marks(ax, rows, rows["step"].map(names.index), label=label, name=split)
+        for place, seeds in zip(rows["step"].map(names.index), rows["each"], strict=True):
             if len(seeds) > 1:
-                ax.plot(seeds, [place] * len(seeds), "|", color="black", ms=9, mew=1.2)
+                at = [place + _SHIFTS[label]] * len(seeds)
+                ax.plot(seeds, at, "|", color="black", markersize=9, markeredgewidth=1.2)
     ax.axvline(0.5, color="0.6", linestyle=":", label="chance")
     # Right-aligned, it is whole below a panel that long names of steps make narrow.
     ax.set_xlabel(f"{metric}, 95 % interval over patients", loc="right")
@@ -453,22 +428,23 @@ def _legend_above(ax: Axes) -> None:
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=8)
 
 
-def _mark(label: int) -> dict[str, Any]:
-    """How a class is marked: an open circle for label 0, a filled square for label 1."""
-    face = CLASS_COLOURS[label] if label else "white"
-    return {
-        "marker": "os"[label],
-        "linestyle": "",
-        "markersize": 5,
-        "color": CLASS_COLOURS[label],
-        "mfc": face,
-    }
+def _look(label: int) -> dict[str, Any]:
+    """An open circle for label 0, a filled square for label 1, both without a line."""
+    colour = CLASS_COLOURS[label]
+    face = colour if label else "white"
+    return {"marker": "os"[label], "linestyle": "", "ms": 5, "color": colour, "mfc": face}
 
 
-def _whiskers(table: pd.DataFrame) -> list[np.ndarray]:
+def _marks(ax: Axes, rows: pd.DataFrame, places: pd.Series, *, label: int, name: str) -> None:
+    """Marks each value with its interval; label 0 a little above its place, label 1 below it."""
+    places = places + _SHIFTS[label]
+    ax.errorbar(rows["value"], places, xerr=_whiskers(rows), capsize=3, label=name, **_look(label))
+
+
+def _whiskers(rows: pd.DataFrame) -> list[np.ndarray]:
     """Distances from value down to low and up to high, none below 0.
 
     At a value of 1 a percentile interval may end a rounding error below it.
     """
-    below, above = table["value"] - table["low"], table["high"] - table["value"]
+    below, above = rows["value"] - rows["low"], rows["high"] - rows["value"]
     return [np.clip(below, 0, None), np.clip(above, 0, None)]

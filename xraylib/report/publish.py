@@ -47,11 +47,11 @@ def publish(
 def _notebook(path: Path, folder: Path) -> Link:
     """Writes the page of a notebook; returns the link to it, or says why there is none."""
     try:
-        page = notebook_page.notebook(path)
+        content, stopped = notebook_page.notebook(path)
     # What a file that is no notebook raises depends on what it is instead.
     except Exception as error:
         return Link(path.stem, "", f"cannot be shown: {errors.one_line(error)}")
     folder.mkdir(exist_ok=True)
-    html.write(folder / f"{path.stem}.html", page.content)
-    note = "stopped at an error" if page.stopped else ""
+    html.write(folder / f"{path.stem}.html", content)
+    note = "stopped at an error" if stopped else ""
     return Link(path.stem, f"{folder.name}/{path.stem}.html", note)
