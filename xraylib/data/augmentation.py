@@ -7,10 +7,13 @@ image is trained on.
 
 import io
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+
+from xraylib.data.resizing import Grey
 
 # The maximum of each field: beyond it little is left to see, or the unit was another.
 _MOST: Final = {
@@ -182,7 +185,7 @@ def _moved(pixels: np.ndarray, factors: np.ndarray, angle: float, offset: np.nda
     )
 
 
-def _toned(pixels: np.ndarray, power: float, factor: float) -> np.ndarray:
+def _toned(pixels: Grey, power: float, factor: float) -> Grey:
     levels = 255 * (np.arange(256) / 255) ** power
     mean = levels[pixels].mean()
     return _rounded(mean + factor * (levels - mean))[pixels]
@@ -192,5 +195,5 @@ def _filtered(pixels: np.ndarray, kernel: ImageFilter.Filter) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).filter(kernel))
 
 
-def _rounded(greys: np.ndarray) -> np.ndarray:
-    return np.rint(greys).clip(0, 255).astype(np.uint8)
+def _rounded(greys: NDArray[np.floating[Any]]) -> Grey:
+    return np.asarray(np.rint(greys).clip(0, 255), np.uint8)

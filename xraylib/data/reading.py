@@ -1,19 +1,19 @@
-"""One image file -> grey uint8 pixels, or a clear error."""
+"""Read one image file as grey pixels, or raise an error that says what is wrong with it."""
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from xraylib import errors
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL import Image
 
 # Four times the largest radiograph detector. It also lies below the size from which Pillow warns,
 # so that the verdict does not depend on how the caller has set up warnings.
 MOST_PIXELS: Final = 80_000_000
 
+_LOST_TAIL: Final = "its end is filled with zeros"
 # What people name .jpeg or .png by mistake: (offset, first bytes, plain words).
 _OTHER_FORMATS: Final = (
     (128, b"DICM", "a DICOM file"),
@@ -31,13 +31,13 @@ _OTHER_FORMATS: Final = (
 
 
 def stored(path: Path | str) -> bytes:
-    """Reads the bytes of one file as they are, whatever they hold.
+    """Read the bytes of one file as they are, whatever they hold.
 
     Args:
         path: The file; `~` is expanded.
 
     Returns:
-        All of them, one or more.
+        All bytes, at least one.
 
     Raises:
         UnreadableImage: The file is missing, a folder, forbidden, or empty.
@@ -67,13 +67,13 @@ def stored(path: Path | str) -> bytes:
     return content
 
 
-def grey(path: Path | str, *, content: bytes | None = None) -> "np.ndarray":
-    """Reads one JPEG or PNG file as grey pixels.
+def grey(path: Path | str, *, content: bytes | None = None) -> np.ndarray:
+    """Read one JPEG or PNG file as grey pixels.
 
     The content decides, not the name: a PNG named `.jpeg` is read all the same.
 
-    - Colour becomes luma, .299 R + .587 G + .114 B (ITU-R 601). Of a colour JPEG it is the Y that
-      the file stores. CMYK goes through RGB first.
+    - Colour becomes luma, .299 R + .587 G + .114 B (ITU-R BT.601). Of a colour JPEG it is the Y
+      that the file stores. CMYK goes through RGB first.
     - Transparency is ignored: the values stored under a transparent pixel are used as they are.
     - 16-bit grey x becomes round(x / 257), the full range 0-65535 onto 0-255, also where the file
       uses only its lower 12 bits. 16-bit grey with alpha and 16-bit colour come from Pillow as
@@ -85,35 +85,19 @@ def grey(path: Path | str, *, content: bytes | None = None) -> "np.ndarray":
 
     Args:
         path: The file; `~` is expanded.
-        content: Its bytes, from `stored`, where they are at hand; None reads them.
+        content: The file's bytes, if `stored` has read them already; None reads them.
 
     Returns:
-        (H, W) uint8 in [0, 255], the caller's own writable copy.
+        (height, width) uint8 in [0, 255], the caller's own writable copy.
 
     Raises:
         UnreadableImage: The file is missing, a folder, forbidden, empty, not a JPEG or PNG, cut
             short, damaged, or of more than `MOST_PIXELS` pixels.
     """
-    import numpy as np
-    from PIL import Image
-
     path = Path(path)
     content = stored(path) if content is None else content
     try:
-        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise Image.DecompressionBombError(f"{width} x {height} pixels")
-            # All at once, for Pillow would let go of the interpreter for every 64 kB and wait for
-            # other threads to get it back.
-            image.decodermaxblock = len(content)
-            # libjpeg then skips the chroma planes: the same luma in half the time. It leaves grey
-            # and CMYK JPEGs alone, and does nothing for a PNG.
-            image.draft("L", None)
-            image.load()
-            # Read after load(): a PNG may carry its EXIF behind the pixels.
-            orientation = _orientation(image)
-            pixels = _to_uint8(image)
+        return _decoded(content)
     except MemoryError:
         raise  # this machine's state, not the file's
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -121,7 +105,7 @@ def grey(path: Path | str, *, content: bytes | None = None) -> "np.ndarray":
             f"{path} claims to be too large ({errors.one_line(error)}): at most "
             f"{MOST_PIXELS:,} pixels are read; check where the file comes from, or reduce it first"
         ) from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise errors.UnreadableImage(
             f"{path} is not a JPEG or PNG image but {_looks_like(content)}: convert it or remove it"
         ) from None
@@ -129,24 +113,37 @@ def grey(path: Path | str, *, content: bytes | None = None) -> "np.ndarray":
         # Decoders raise nearly anything on damaged input (OSError, SyntaxError, struct.error,
         # zlib.error, ...), and to the caller they all mean the same.
         reason = errors.one_line(error)
-        damage = "cut short" if "truncated" in reason else "damaged"
+        damage = "cut short" if "truncated" in reason or reason == _LOST_TAIL else "damaged"
         raise errors.UnreadableImage(
             f"{path} is {damage} ({reason}; {len(content):,} bytes on disk): "
             "fetch it again or remove it"
         ) from None
+
+
+def _decoded(content: bytes) -> np.ndarray:
+    """Decode a JPEG or PNG: upright, contiguous uint8 (height, width)."""
+    with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+        width, height = image.size
+        if width * height > MOST_PIXELS:
+            raise Image.DecompressionBombError(f"{width} x {height} pixels")
+        # All at once: Pillow would release the interpreter every 64 kB and wait for other threads
+        # to get it back.
+        image.decodermaxblock = len(content)
+        # libjpeg then skips the chroma planes: the same luma in half the time. It leaves grey and
+        # CMYK JPEGs alone, and does nothing for a PNG.
+        image.draft("L", None)
+        image.load()
+        # Read after load(): a PNG may carry its EXIF behind the pixels.
+        orientation = _orientation(image)
+        pixels = _to_uint8(image)
     if image.format != "PNG" and _tail_is_lost(content):
-        # libjpeg decodes the zeros as picture and says nothing.
-        raise errors.UnreadableImage(
-            f"{path} is cut short (its end is filled with zeros; {len(content):,} bytes on disk): "
-            "fetch it again or remove it"
-        )
+        # libjpeg decodes the zeros as a part of the image, without an error.
+        raise ValueError(_LOST_TAIL)
     return np.ascontiguousarray(_upright(pixels, orientation))
 
 
-def _to_uint8(image: "Image.Image") -> "np.ndarray":
-    """A loaded image of any mode that JPEG and PNG have -> (H, W) uint8 in [0, 255]."""
-    import numpy as np
-
+def _to_uint8(image: Image.Image) -> np.ndarray:
+    """Convert a loaded image of any mode that JPEG and PNG have to (height, width) uint8."""
     if image.mode.startswith("I"):
         wide = np.array(image).astype(np.int64)
         if wide.min() < 0 or wide.max() > 65535:
@@ -154,7 +151,7 @@ def _to_uint8(image: "Image.Image") -> "np.ndarray":
         return ((wide + 128) // 257).astype(np.uint8)  # 257 is odd: this is round(x / 257)
     if image.mode == "F":
         raise ValueError("floating-point pixels have no defined black and white")
-    # With it, Pillow looks for alpha in a conversion to grey, and warns.
+    # With this entry, Pillow looks for alpha in a conversion to grey, and warns.
     image.info.pop("transparency", None)
     if image.mode == "CMYK":
         image = image.convert("RGB")
@@ -162,16 +159,16 @@ def _to_uint8(image: "Image.Image") -> "np.ndarray":
     return np.array(image if image.mode == "L" else image.convert("L"))
 
 
-def _orientation(image: "Image.Image") -> int:
-    """The EXIF orientation 1-8; 1, upright, where there is none or the EXIF is damaged."""
+def _orientation(image: Image.Image) -> int:
+    """Get the EXIF orientation, 1 to 8; 1, upright, where there is none or it is damaged."""
     try:
         return int(image.getexif().get(0x0112, 1))
     except Exception:  # the pixels are whole, so broken metadata must not lose the image
         return 1
 
 
-def _upright(pixels: "np.ndarray", orientation: int) -> "np.ndarray":
-    """Undoes an EXIF orientation: (H, W) -> (H, W), or (W, H) for 5-8. Unknown ones do nothing."""
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo an EXIF orientation; 5 to 8 swap height and width, unknown ones do nothing."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.T
     if orientation in (3, 4, 7, 8):
@@ -182,7 +179,7 @@ def _upright(pixels: "np.ndarray", orientation: int) -> "np.ndarray":
 
 
 def _tail_is_lost(content: bytes) -> bool:
-    """Whether a JPEG ends in zeros that do not follow its end mark, as broken downloads do.
+    """Tell whether a JPEG ends in zeros that do not follow its end mark, as broken downloads do.
 
     Some programs pad a whole file with zeros, and some append data of their own: both are fine.
     """
@@ -190,6 +187,7 @@ def _tail_is_lost(content: bytes) -> bool:
 
 
 def _looks_like(content: bytes) -> str:
+    """Say in words what the content of a file seems to be."""
     for offset, magic, words in _OTHER_FORMATS:
         if content.startswith(magic, offset):
             return words

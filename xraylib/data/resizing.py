@@ -1,32 +1,39 @@
-"""One radiograph of any shape -> a square, as Keras makes it or antialiased."""
+"""Resize a radiograph of any shape to a square, as Keras does or antialiased."""
 
 import functools
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 Resize = Literal["bilinear", "area"]
 Fit = Literal["stretch", "crop", "pad"]
+Grey = NDArray[np.uint8]
 
 # Pixels that are float32 at once: 4 MB, whatever the size of the file.
 _AT_ONCE: Final = 2**20
 
 
-def square(pixels: np.ndarray, *, image_size: int, resize: Resize, fit: Fit) -> np.ndarray:
-    """Makes one radiograph a square.
+def square(pixels: Grey, *, image_size: int, resize: Resize, fit: Fit) -> Grey:
+    """Make one radiograph a square.
 
     Args:
         pixels: Grey uint8 in [0, 255], (height, width).
         image_size: Height and width of the result in pixels.
-        resize: `"bilinear"` takes the pixels that `keras.utils.image_dataset_from_directory` takes,
-            which does not antialias; `"area"` averages what falls into a pixel, as the same
-            function does with `interpolation="area"`.
-        fit: `"stretch"` changes the shape, as that function does unless told otherwise, `"crop"`
-            cuts the longer side about the middle, `"pad"` adds black to the shorter one.
+        resize: `"bilinear"` gives the pixels of `keras.utils.image_dataset_from_directory`, which
+            does not antialias; `"area"` averages what falls into a pixel, as the same function
+            does with `interpolation="area"`.
+        fit: `"stretch"` changes width / height, as that function does by default, `"crop"` cuts the
+            longer side about the middle, `"pad"` adds black to the shorter one.
 
     Returns:
         Grey uint8 in [0, 255], (image_size, image_size).
+
+    Example:
+        >>> pixels = np.array([[0, 10, 20, 30], [2, 8, 20, 34]], np.uint8)
+        >>> square(pixels, image_size=2, resize="area", fit="crop").tolist()
+        [[10, 20], [8, 20]]
     """
     if fit == "pad":
         return _padded(pixels, image_size, resize)
@@ -38,29 +45,29 @@ def square(pixels: np.ndarray, *, image_size: int, resize: Resize, fit: Fit) -> 
     return _resized(pixels, image_size, image_size, resize)
 
 
-def _padded(pixels: np.ndarray, size: int, resize: Resize) -> np.ndarray:
-    """Resizes the longer side to `size` and puts black about the middle of the shorter one."""
+def _padded(pixels: Grey, size: int, resize: Resize) -> Grey:
+    """Resize the longer side to `size`, and add black on both sides of the shorter one."""
     # In float32 as tf.image.resize_with_pad, whose rounding may leave the longer side 1 shorter.
     sides = np.array(pixels.shape, np.float32)
     exact = sides / np.max(sides / np.float32(size))
     height, width = np.maximum(exact.astype(int), 1)
     top, left = ((np.float32(size) - exact) / 2).astype(int)
-    square = np.zeros((size, size), np.uint8)
-    square[top : top + height, left : left + width] = _resized(pixels, height, width, resize)
-    return square
+    result = np.zeros((size, size), np.uint8)
+    result[top : top + height, left : left + width] = _resized(pixels, height, width, resize)
+    return result
 
 
-def _resized(pixels: np.ndarray, height: int, width: int, resize: Resize) -> np.ndarray:
+def _resized(pixels: Grey, height: int, width: int, resize: Resize) -> Grey:
     if resize == "bilinear":
         return _bilinear(pixels, height, width)
     rows = _averages(pixels, height)
     return np.rint(_averages(rows.T, width).T).astype(np.uint8, order="C")
 
 
-def _averages(values: np.ndarray, size: int) -> np.ndarray:
+def _averages(values: Grey | NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Average `size` equal parts of the first axis: float32 (size, columns).
 
-    A value on the edge of two parts counts in each by the share of it that lies there.
+    A value on the edge of two parts counts in each in proportion to its overlap.
     """
     parts = max(1, _AT_ONCE * size // values.size)
     averages = np.empty((size, values.shape[1]), np.float32)
@@ -68,36 +75,36 @@ def _averages(values: np.ndarray, size: int) -> np.ndarray:
     for first in range(0, size, parts):
         cut = edges[first : first + parts + 1]
         low, high = int(cut[0]), min(int(np.ceil(cut[-1])), len(values))
-        shares = _shares(cut - low, high - low)
-        averages[first : first + parts] = shares @ values[low:high].astype(np.float32)
+        weights = _weights(cut - low, high - low)
+        averages[first : first + parts] = weights @ values[low:high].astype(np.float32)
     return averages
 
 
-def _shares(edges: np.ndarray, length: int) -> sparse.csr_array:
-    """Of `length` values, each's share in the average between two edges: (parts, length)."""
+def _weights(edges: NDArray[np.float64], length: int) -> sparse.csr_array:
+    """Weights of `length` values in the average between each two edges: (parts, length)."""
     low, high = edges[:-1, np.newaxis], edges[1:, np.newaxis]
     first = low.astype(np.int32)
     near = first + np.arange((np.ceil(high) - first).max(), dtype=np.int32)
     inside = np.minimum(high, near + 1) - np.maximum(low, near)
-    shares = np.maximum(inside, 0) / (high - low)
+    weights = np.maximum(inside, 0) / (high - low)
     places = np.minimum(near, length - 1).ravel()
     starts = np.arange(0, near.size + 1, near.shape[1], dtype=np.int32)
     return sparse.csr_array(
-        (shares.astype(np.float32).ravel(), places, starts), shape=(len(near), length)
+        (weights.astype(np.float32).ravel(), places, starts), shape=(len(near), length)
     )
 
 
-def _bilinear(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear interpolation at half-pixel centres, without antialiasing, as `tf.image.resize`.
+def _bilinear(pixels: Grey, height: int, width: int) -> Grey:
+    """Interpolate bilinearly at half-pixel centres, without antialiasing, as `tf.image.resize`.
 
-    Pillow and SciPy offer it only with antialiasing or at a tenth of the speed.
+    Pillow and SciPy do it only with antialiasing or at a tenth of the speed.
     """
     upper_row, lower_row, down = _neighbours(pixels.shape[0], height)
     left_column, right_column, across = _neighbours(pixels.shape[1], width)
     upper, lower = pixels[upper_row], pixels[lower_row]
 
-    def at(columns: np.ndarray) -> np.ndarray:
-        # Bytes are picked before they become numbers: of a radiograph, one in nine is needed.
+    def at(columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        # Columns are selected before the conversion: of a radiograph, one byte in nine is needed.
         above = upper[:, columns].astype(np.float32)
         change = lower[:, columns] - above
         change *= down[:, np.newaxis]
@@ -112,8 +119,10 @@ def _bilinear(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=512)
-def _neighbours(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each of `size` samples along `length` pixels: both neighbours, the second's weight."""
+def _neighbours(
+    length: int, size: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """For each of `size` samples along `length` pixels: both neighbours and the second's weight."""
     centre = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
     first = np.floor(centre).astype(np.intp)
     return first, np.minimum(first + 1, length - 1), (centre - first).astype(np.float32)

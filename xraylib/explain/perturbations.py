@@ -24,6 +24,7 @@ from xraylib import errors, progress
 from xraylib.data import reading
 from xraylib.data.augmentation import recompressed
 from xraylib.data.preparation import Preparation
+from xraylib.data.resizing import Grey
 from xraylib.evaluation import intervals, metrics
 from xraylib.networks import models, scoring
 
@@ -102,7 +103,7 @@ def sharpened(pixels: np.ndarray) -> np.ndarray:
     return _filtered(pixels, mask)
 
 
-def gamma(pixels: np.ndarray, *, exponent: float) -> np.ndarray:
+def gamma(pixels: Grey, *, exponent: float) -> Grey:
     """Raise grey uint8 values, with black as 0 and white as 1, to an exponent.
 
     Example:

@@ -30,6 +30,7 @@ from xraylib.audit import measurements
 from xraylib.data import reading
 from xraylib.data.augmentation import recompressed
 from xraylib.data.preparation import Preparation
+from xraylib.data.resizing import Grey
 from xraylib.evaluation import intervals
 from xraylib.explain import perturbations
 
@@ -230,9 +231,10 @@ def effects(scored: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd
     before = wide[""].to_numpy()
 
     def means(values: np.ndarray, label: int) -> np.ndarray:
-        """Of one class, for each row of weights."""
+        """Average the images of one class, for each row of weights."""
+        of_class = labels == label
         with np.errstate(invalid="ignore"):
-            return weights @ (values * (labels == label)) / (weights @ (labels == label))
+            return np.asarray(weights @ (values * of_class) / (weights @ of_class))
 
     gap = means(before, 1) - means(before, 0)
     gap = np.where(gap > 0, gap, np.nan)
@@ -258,9 +260,8 @@ def _check_classes(table: pd.DataFrame) -> None:
 
 def _radius(height: int, width: int) -> np.ndarray:
     """The spatial frequency of each coefficient of `fft.rfft2`, in cycles per side."""
-    return np.hypot(
-        fft.fftfreq(height, 1 / height)[:, np.newaxis], fft.rfftfreq(width, 1 / width)
-    ).astype(np.float32)
+    down, across = fft.fftfreq(height, 1 / height), fft.rfftfreq(width, 1 / width)
+    return np.asarray(np.hypot(down[:, np.newaxis], across), np.float32)
 
 
 def _spectrum(pixels: np.ndarray) -> np.ndarray:
@@ -288,13 +289,13 @@ def _filtered(pixels: np.ndarray, *, gain: np.ndarray) -> np.ndarray:
     radius = np.maximum(_radius(*pixels.shape), 0.5)
     factor = np.exp(np.interp(np.log(radius), np.log(_CENTRES), broad)).astype(np.float32)
     values = fft.irfft2(fft.rfft2(pixels.astype(np.float32)) * factor, s=pixels.shape)
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
-def _levels(own: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _levels(own: np.ndarray, other: np.ndarray) -> Grey:
     """Map each grey level to that of the same quantile in the other distribution, (256,)."""
     return np.clip(np.searchsorted(other, own - 1e-9), 0, 255).astype(np.uint8)
 
 
-def _mapped(pixels: np.ndarray, *, levels: np.ndarray) -> np.ndarray:
+def _mapped(pixels: Grey, *, levels: Grey) -> Grey:
     return levels[pixels]

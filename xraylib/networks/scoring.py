@@ -40,7 +40,7 @@ def scores(network: keras.Model, batches: Iterable[np.ndarray]) -> np.ndarray:
         float64 in [0, 1], (images,).
     """
     if "logit" in {layer.name for layer in network.layers}:
-        return expit(outputs(models.logits(network), batches))
+        return np.asarray(expit(outputs(models.logits(network), batches)))
     return outputs(network, batches)
 
 
