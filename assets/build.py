@@ -4,24 +4,22 @@ Both read the accepted runs in `assets/results/` and type no number. `make asset
 """
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import matplotlib
 import pandas as pd
+
+from xraylib.runs.records import Record
+from xraylib.runs.selection import Step
 
 matplotlib.use("Agg")
 
 ASSETS = Path(__file__).resolve().parent
 RESULTS = ASSETS / "results"
 README = ASSETS.parent / "README.md"
-# In the name of a run whose training images were scaled at random.
-SCALED = ", random scale"
-# Trained to stand beside those, and no part of the progression.
-BESIDE = {"01_basic_cnn, 64 px", "02_tuned_cnn, 64 px"}
-
-_Steps: TypeAlias = Mapping[str, Sequence[pd.DataFrame]]
+# Trained to stand beside those with the shape taken away, and no part of the progression.
+BESIDE = {("01_basic_cnn", 64), ("02_tuned_cnn", 64)}
 
 
 def figures() -> None:
@@ -45,94 +43,222 @@ def figures() -> None:
     figure = plots.gallery(pictures, ["normal", "bacterial pneumonia", "viral pneumonia"])
     figure.savefig(ASSETS / "radiographs.png", dpi=150)
 
-    parted = _parted(selection.comparable(RESULTS).steps)
-    for name, steps in zip(("progression", "again"), parted, strict=True):
-        reached = comparison.averages(steps)
+    steps = selection.comparable(RESULTS).steps
+    for name, part in (("progression", _progression(steps)), ("again", _again(steps))):
+        reached = comparison.averages(_predictions(part))
         figure = plots.steps(reached[reached["metric"] == "AUC"], metric="AUC")
         figure.savefig(ASSETS / f"{name}.png", dpi=110)
 
-    shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv")
-    first = shares[shares["run"] == shares["run"].iloc[0]]
+    effects = pd.read_csv(RESULTS / "shortcuts" / "shares.csv")
+    first = effects[effects["run"] == effects["run"].iloc[0]]
     figure = plots.swaps(first, class_names=CLASSES)
     figure.savefig(ASSETS / "cues.png", dpi=100)
 
 
 def readme() -> None:
     """Writes the tables of the accepted runs, each between its two marks in README.md."""
-    from xraylib.evaluation import comparison
-    from xraylib.report import sentences, tables
     from xraylib.runs import selection
 
-    kept = selection.comparable(RESULTS)
-    progression, again = _parted(kept.steps)
+    steps = selection.comparable(RESULTS).steps
+    tables = _tables_of_runs(steps) | _tables_of_comparisons(steps) | _tables_of_experiments(steps)
     text = README.read_text(encoding="utf-8")
-    for mark, steps in (("results", progression), ("again", again)):
-        lines = _markdown(tables.steps(comparison.averages(steps)))
-        runs = [record for name in steps for record in kept.records[name]]
-        lines += ["", *sorted({sentences.protocol(record) for record in runs})]
+    for mark, lines in tables.items():
         text = _filled(text, mark, "\n".join(lines))
-    chosen = {name: [_chosen(record) for record in kept.records[name]] for name in again}
-    reached = comparison.averages(again, splits=["test"], threshold=chosen)
-    lines = _markdown(tables.steps(reached[reached["metric"] != "AUC"]))
-    text = _filled(text, "again, chosen threshold", "\n".join(lines))
-    compared = {
-        "comparison": comparison.differences(progression),
-        "again, compared": comparison.differences(again, _of_again(again)),
-    }
-    for mark, table in compared.items():
-        lines = _markdown(tables.pairs(table, ("AUC", "balanced accuracy")))
-        text = _filled(text, mark, "\n".join(lines))
-    both = pd.concat(compared, names=["table"]).reset_index(level=0)
-    both.to_csv(RESULTS / "comparison.csv", index=False, float_format="%.4g")
-    effects = pd.read_csv(RESULTS / "shortcuts" / "cues.csv", keep_default_na=False)
-    shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv").sort_values(
-        "run", key=lambda names: names.map(_place), kind="stable"
-    )
-    text = _filled(text, "cues", "\n".join(_markdown(tables.resting(shares, effects))))
-    protocols = tables.protocols(pd.read_csv(RESULTS / "protocols.csv"))
-    text = _filled(text, "protocols", "\n".join(_markdown(protocols)))
-    for name in ("synthetic", "real"):
-        found = pd.read_csv(RESULTS / "shortcuts" / f"{name}.csv")
-        if name == "synthetic":  # made countermeasure by countermeasure, read trap by trap
-            place = {trap: number for number, trap in enumerate(found["traps"].unique())}
-            found = found.sort_values("traps", key=lambda traps: traps.map(place), kind="stable")
-        tried = tables.countermeasures(found)
-        text = _filled(text, f"countermeasures, {name}", "\n".join(_markdown(tried)))
     README.write_text(text, encoding="utf-8")
 
 
-def _parted(steps: _Steps) -> tuple[_Steps, _Steps]:
-    """The progression, and the steps with the shape taken away beside the same without."""
-    again = {name for pair in _of_again(steps) for name in pair}
-    progression = {name for name in steps if SCALED not in name} - BESIDE
-    return tuple(
-        {name: runs for name, runs in steps.items() if name in chosen}
-        for chosen in (progression, again)
-    )
+def _tables_of_runs(steps: Sequence[Step]) -> dict[str, list[str]]:
+    """What the steps reached, and how their runs were made."""
+    from xraylib.evaluation import comparison
+    from xraylib.report import sentences, tables
+
+    lines = {}
+    again = _again(steps)
+    for mark, part in (("results", _progression(steps)), ("again", again)):
+        protocols = {sentences.protocol(record) for step in part for record in step.records}
+        reached = comparison.averages(_predictions(part))
+        lines[mark] = [*_markdown(tables.steps(reached)), "", *sorted(protocols)]
+    chosen = {step.label: [_chosen(record) for record in step.records] for step in again}
+    reached = comparison.averages(_predictions(again), splits=["test"], threshold=chosen)
+    reached = reached[reached["metric"] != "AUC"]
+    lines["again, chosen threshold"] = _markdown(tables.steps(reached))
+    return lines
 
 
-def _of_again(steps: Iterable[str]) -> list[tuple[str, str]]:
-    """Each network with the shape taken away against without; then, with it, against the first."""
-    scaled = [name for name in steps if SCALED in name]
-    return [(name.split(SCALED)[0], name) for name in scaled] + [
-        (scaled[0], name) for name in scaled[1:]
-    ]
+def _tables_of_comparisons(steps: Sequence[Step]) -> dict[str, list[str]]:
+    """The paired tests, all of whose rows are written to comparison.csv."""
+    from xraylib.evaluation import comparison
+    from xraylib.report import tables
+
+    again = _again(steps)
+    scaled = [step for step in again if _is_scaled(step)]
+    # Each network with the shape taken away against without; then, with it, against the first.
+    pairs = [(_unscaled(step, again).label, step.label) for step in scaled]
+    pairs += [(scaled[0].label, step.label) for step in scaled[1:]]
+    compared = {
+        "comparison": comparison.differences(_predictions(_progression(steps))),
+        "again, compared": comparison.differences(_predictions(again), pairs),
+    }
+    both = pd.concat(compared, names=["table"]).reset_index(level=0)
+    both.to_csv(RESULTS / "comparison.csv", index=False, float_format="%.4g")
+    metrics = ("AUC", "balanced accuracy")
+    return {mark: _markdown(tables.pairs(table, metrics)) for mark, table in compared.items()}
 
 
-def _chosen(record: dict[str, Any]) -> float:
+def _tables_of_experiments(steps: Sequence[Step]) -> dict[str, list[str]]:
+    """What `experiments/` wrote."""
+    effects = pd.read_csv(RESULTS / "shortcuts" / "cues.csv", keep_default_na=False)
+    shares = pd.read_csv(RESULTS / "shortcuts" / "shares.csv")
+    synthetic = pd.read_csv(RESULTS / "shortcuts" / "synthetic.csv")
+    # Made countermeasure by countermeasure, read trap by trap.
+    place = {trap: number for number, trap in enumerate(synthetic["traps"].unique())}
+    synthetic = synthetic.sort_values("traps", key=lambda traps: traps.map(place), kind="stable")
+    real = pd.read_csv(RESULTS / "shortcuts" / "real.csv")
+    return {
+        "cues": _markdown(cues(steps, shares, effects)),
+        "protocols": _markdown(protocols(pd.read_csv(RESULTS / "protocols.csv"))),
+        "countermeasures, synthetic": _markdown(countermeasures(synthetic)),
+        "countermeasures, real": _markdown(countermeasures(real)),
+    }
+
+
+def cues(steps: Sequence[Step], swaps: pd.DataFrame, perturbations: pd.DataFrame) -> pd.DataFrame:
+    """Shows what the scores of several networks rest on.
+
+    Args:
+        steps: Of the networks' records.
+        swaps: As `swaps.effects` returns it, with a column run, the name of the run's folder.
+        perturbations: As `perturbations.effects` returns it, with the same column.
+
+    Returns:
+        One row a run, in the order of the steps: the effect of each cue with its interval, and the
+        perturbation that takes most from the specificity, by how much.
+    """
+    from xraylib.report import sentences
+
+    rows = []
+    runs = [(step.label, record) for step in steps for record in step.records]
+    for label, record in runs:
+        own = swaps[swaps["run"] == record.folder.name].sort_values("cue")
+        if own.empty:
+            continue
+        row = {"run": f"{label}, seed {record.seed}"}
+        for each in own.itertuples():
+            row[each.cue] = sentences.interval(each.value, each.low, each.high)
+        specificity = perturbations[
+            (perturbations["run"] == record.folder.name)
+            & (perturbations["measure"] == "specificity")
+        ]
+        worst = specificity.loc[specificity["value"].idxmin()]
+        change = sentences.interval(worst["value"], worst["low"], worst["high"])
+        rows.append(row | {"specificity suffers most": f"{worst['perturbation']}: {change}"})
+    return pd.DataFrame(rows)
+
+
+def countermeasures(results: pd.DataFrame) -> pd.DataFrame:
+    """Shows what each countermeasure did, over the seeds it was tried with.
+
+    Args:
+        results: As `experiments/countermeasures.py` writes it; the first column names the data.
+            The images of a matched validation are their effective number. Of fewer than 20 an AUC
+            is not shown.
+
+    Returns:
+        One row a data set and countermeasure, in the order of `results`: the mean AUC of its seeds
+        on validation, on matched validation and on test, the lowest and highest in brackets where
+        there are several, and the two cues with the largest mean effect.
+    """
+    from xraylib.report import sentences
+
+    data = results.columns[0]
+    matched = results["matched_for"].notna().map({True: " matched", False: ""})
+    results = results.assign(column=results["on"] + matched + " AUC")
+    rows = []
+    for (name, countermeasure), part in results.groupby([data, "countermeasure"], sort=False):
+        auc = part[(part["metric"] == "AUC") & ~(part["images"] < 20)]
+        auc = auc.groupby("column")["value"].agg(["mean", "min", "max"])
+        seeds = part["seed"].nunique()
+        row = {data: name, "countermeasure": countermeasure, "seeds": seeds}
+        for column in ("validation AUC", "validation matched AUC", "test AUC"):
+            if column not in auc.index:
+                row[column] = "-"
+            elif seeds == 1:
+                row[column] = sentences.short(auc.loc[column, "mean"])
+            else:
+                row[column] = sentences.interval(*auc.loc[column])
+        effects = part[part["metric"] == "swap effect"].groupby("cue")["value"].mean()
+        strongest = effects.sort_values(ascending=False).head(2)
+        row["rests on"] = ", ".join(
+            f"{cue} {sentences.short(value, 2)}" for cue, value in strongest.items()
+        )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def protocols(results: pd.DataFrame) -> pd.DataFrame:
+    """Shows what each protocol says of the network.
+
+    Args:
+        results: As `experiments/protocols.py` writes it: data, protocol, seed, images, metric,
+            value, low, high.
+
+    Returns:
+        One row a data set and protocol, in the order of `results`: how many seeds, how many images
+        were judged, and AUC, accuracy, sensitivity and specificity as text. Of one seed they come
+        with their interval, of several as their mean, lowest and highest in brackets.
+    """
+    from xraylib.report import sentences
+
+    rows = []
+    for (_, protocol), part in results.groupby(["data", "protocol"], sort=False):
+        seeds = part["seed"].nunique()
+        row = {"protocol": protocol, "seeds": seeds, "judged images": f"{part['images'].max():,}"}
+        for metric in ("AUC", "accuracy", "sensitivity", "specificity"):
+            numbers = part[part["metric"] == metric]
+            values = numbers["value"]
+            row[metric] = (
+                sentences.interval(*numbers[["value", "low", "high"]].iloc[0])
+                if seeds == 1
+                else sentences.interval(values.mean(), values.min(), values.max())
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _is_scaled(step: Step) -> bool:
+    """Whether the training images were scaled at random, so that their shape tells less."""
+    return "RANDOM_SCALE" in step.settings
+
+
+def _key(step: Step) -> tuple[str, int | None]:
+    return step.records[0].step, step.settings.get("IMAGE_SIZE")
+
+
+def _progression(steps: Sequence[Step]) -> list[Step]:
+    """The steps as the original author took them."""
+    return [step for step in steps if not _is_scaled(step) and _key(step) not in BESIDE]
+
+
+def _again(steps: Sequence[Step]) -> list[Step]:
+    """The steps with the shape taken away, and the same without."""
+    keys = {_key(step) for step in steps if _is_scaled(step)}
+    return [step for step in steps if _key(step) in keys]
+
+
+def _unscaled(scaled: Step, steps: Sequence[Step]) -> Step:
+    return next(step for step in steps if not _is_scaled(step) and _key(step) == _key(scaled))
+
+
+def _predictions(steps: Sequence[Step]) -> dict[str, list[pd.DataFrame]]:
+    return {step.label: list(step.predictions) for step in steps}
+
+
+def _chosen(record: Record) -> float:
     """The threshold that a run chose on its validation."""
     from xraylib.evaluation.thresholds import Rule
 
-    return next(
-        row["threshold"] for row in record["metrics"] if row["rule"] == Rule.BEST_ON_VALIDATION
-    )
-
-
-def _place(run: str) -> list[list[tuple[str, float]]]:
-    """What to sort runs by: all seeds of a step, then those of the next."""
-    from xraylib.runs import selection
-
-    return [selection.in_order(part) for part in run.split(", seed ")]
+    metrics = record.metrics
+    return float(metrics.loc[metrics["rule"] == Rule.BEST_ON_VALIDATION, "threshold"].iloc[0])
 
 
 def _markdown(table: pd.DataFrame) -> list[str]:

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from xraylib import cache
@@ -111,15 +112,19 @@ def study(
     shared |= {"epochs": int(history["epoch"].max())}
     rows = []
 
-    def add(measured: str, part: pd.DataFrame, **weights: Any) -> None:
+    def add(
+        split: str, part: pd.DataFrame, weights: np.ndarray | None = None, matched_for: str = ""
+    ) -> None:
+        images = len(part) if weights is None else round(weighting.effective_size(weights))
+        about = {"on": split, "matched_for": matched_for, "images": images}
         numbers = metrics.estimate(
             part["label"].to_numpy(),
             part["score"].to_numpy(),
             patients=part["patient"].to_numpy(),
-            **weights,
+            weights=weights,
         )
         for row in numbers[numbers["metric"].isin(("AUC", "specificity"))].to_dict("records"):
-            rows.append(shared | {"on": measured, "images": len(part), **row})
+            rows.append(shared | about | {"metric": row["metric"], "cue": ""} | row)
 
     add("validation", validation)
     if aspects is None:
@@ -131,15 +136,14 @@ def study(
     # Classes that do not overlap cannot be matched: then there is no such row.
     with contextlib.suppress(ValueError):
         weights = weighting.weights(part["label"].to_numpy(), values[known])
-        add(f"validation matched for {matched_for}", part, weights=weights)
-        rows[-1]["images"] = rows[-2]["images"] = round(weighting.effective_size(weights))
+        add("validation", part, weights, matched_for)
     if (predictions["split"] == "test").any():
         add("test", predictions[predictions["split"] == "test"])
     profiles = profiles_of(table[table["split"] == "train"], aspects, seed=seed)
     scored = swaps.rescore(model, validation, preparation, profiles, images=80, seed=seed)
     for row in swaps.effects(scored, seed=seed).to_dict("records"):
-        part = {name: row[name] for name in ("value", "low", "high")}
-        rows.append(shared | {"on": "validation", "metric": f"rests on {row['cue']}", **part})
+        effect = {name: row[name] for name in ("cue", "value", "low", "high")}
+        rows.append(shared | {"on": "validation", "metric": "swap effect"} | effect)
     return rows
 
 

@@ -16,27 +16,26 @@ from countermeasures import RESULTS, profiles_of
 
 from xraylib.data import index, sources, splits
 from xraylib.explain import perturbations, swaps
-from xraylib.runs import records, selection
+from xraylib.runs import records
 
 
 def ask(runs: Path, data: Path, *, aspects: pd.Series | None, images: int) -> None:
     """Adds the effects and the shares of all runs that left a network to the two files."""
     effects, shares = (RESULTS / name for name in ("cues.csv", "shares.csv"))
-    found = 0
-    for record in records.read(runs):
-        model = records.network(record)
-        preparation = records.preparation(record)
-        if model is None or preparation is None:
+    networks = 0
+    for record in records.read(runs).records:
+        model = record.load_network()
+        if model is None:
             continue
-        found += 1
-        name, seed = selection.name(record), record["seed"]
+        networks += 1
+        name, seed, preparation = record.folder.name, record.seed or 0, record.preparation
         if shares.exists() and name in set(pd.read_csv(shares)["run"]):
             continue
         table = splits.hold_out_validation(index.from_tree(sources.locate(data)), seed=seed)
         train, validation = (table[table["split"] == split] for split in ("train", "validation"))
-        scored_then = records.predictions(record).query("split == 'validation'")["path"]
+        scored_then = record.predictions().query("split == 'validation'")["path"]
         if {Path(path).name for path in scored_then} != {path.name for path in validation["path"]}:
-            raise SystemExit(f"{data} does not give the validation images of {record['folder']}")
+            raise SystemExit(f"{data} does not give the validation images of {record.folder}")
         profiles = profiles_of(train, aspects, seed=seed)
         changed = perturbations.rescore(model, validation, preparation, images=images, seed=seed)
         given = swaps.rescore(model, validation, preparation, profiles, images=images, seed=seed)
@@ -45,7 +44,7 @@ def ask(runs: Path, data: Path, *, aspects: pd.Series | None, images: int) -> No
         _add(effects, name, changed, perturbations.effects(changed, seed=seed))
         _add(shares, name, changed, share)
         print(name, share.set_index("cue")["value"].round(2).to_dict(), flush=True)
-    if not found:
+    if not networks:
         raise SystemExit(f"no trained networks (model.keras) in {runs}")
 
 

@@ -132,29 +132,29 @@ def test_every_notebook_runs(executed):
 @pytest.mark.slow
 def test_every_step_leaves_its_record(executed):
     out, _ = executed
-    table = records.table(out)
-    assert table["step"].tolist() == [*BASELINES, *(path.stem for path in STEPS)]
+    found = records.read(out).records
+    assert [record.step for record in found] == [*BASELINES, *(path.stem for path in STEPS)]
     networks = ["basic_cnn", "tuned_cnn", "vgg19", "resnet50"]
-    assert table["network"].fillna("none").tolist() == ["none", "none", *networks]
-    assert table["fingerprint"].nunique() == 1
-    for record in records.read(out)[len(BASELINES) :]:
-        assert {row["cue"] for row in record["interventions"]} >= {"shape", "compression"}
-        assert {row["cue"] for row in record["shares"]} >= {"shape", "compression"}
-        assert record["parameters"]["IMAGE_SIZE"] == TINY["IMAGE_SIZE"]
-        predictions = records.predictions(record)
+    assert [record.network for record in found] == [None, None, *networks]
+    assert len({record.fingerprint for record in found}) == 1
+    for record in found[len(BASELINES) :]:
+        assert set(record.perturbation_effects["cue"]) >= {"shape", "compression"}
+        assert set(record.swap_effects["cue"]) >= {"shape", "compression"}
+        assert record.parameters["IMAGE_SIZE"] == TINY["IMAGE_SIZE"]
+        predictions = record.predictions()
         # Two splits of two classes, LIMIT images each where there are so many.
-        counts = pd.DataFrame(record["counts"]).set_index(["split", "class"])["images"]
+        counts = record.counts.set_index(["split", "class"])["images"]
         assert len(predictions) == counts.drop("train").sum()
-        assert (record["folder"] / "model.keras").is_file()
-        assert not (record["folder"] / "checkpoint").exists()
+        assert (record.folder / "model.keras").is_file()
+        assert not (record.folder / "checkpoint").exists()
 
 
 @pytest.mark.slow
 def test_the_comparison_shows_every_step(executed):
     out, _ = executed
     text = json.dumps(nbformat.read(out / "05_comparison.ipynb", as_version=4))
-    assert all(f"- **{path.stem}, 32 px** (one seed)" in text for path in STEPS)
-    assert all(f"- **{name}** (one seed)" in text for name in BASELINES)
+    assert all(f"- **{path.stem}, 32 px**: AUC" in text for path in STEPS)
+    assert all(f"- **{name}**: AUC" in text for name in BASELINES)
 
 
 @pytest.mark.slow
@@ -206,10 +206,9 @@ def test_the_series_ends_with_a_page(executed):
 @pytest.mark.slow
 def test_the_baselines_saw_the_same_images_as_the_networks(executed):
     out, _ = executed
-    baseline, *_, network = records.read(out)
+    baseline, *_, network = records.read(out).records
     paths = [
-        set(records.predictions(each).query("split == 'test'")["path"])
-        for each in (baseline, network)
+        set(each.predictions().query("split == 'test'")["path"]) for each in (baseline, network)
     ]
     assert paths[0] == paths[1]
 
@@ -218,7 +217,7 @@ def test_the_baselines_saw_the_same_images_as_the_networks(executed):
 def test_plain_papermill_runs_from_another_folder_with_the_readmes_command(made, tmp_path):
     ran = papermill(tmp_path, "-p", "SOURCE", str(made), "-p", "EPOCHS", "1", "-p", "LIMIT", "8")
     assert ran.returncode == 0, ran.stderr
-    assert records.table(tmp_path / "runs")["step"].tolist() == ["01_basic_cnn"]
+    assert [record.step for record in records.read(tmp_path / "runs").records] == ["01_basic_cnn"]
 
 
 @pytest.mark.slow

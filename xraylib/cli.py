@@ -230,11 +230,13 @@ def _print_table(folder: Path) -> None:
     from xraylib.runs import records
 
     try:
-        table = tables.progression(records.table(folder))
+        runs, problems = records.read(folder)
     except ValueError as error:
         print(error)
     else:
-        print(table.to_string(index=False))
+        for problem in problems.itertuples():
+            print(f"{problem.run} left out: {problem.reason}", file=sys.stderr)
+        print(tables.runs(runs).to_string(index=False))
         print("in brackets: 95 % interval over patients; one seed a row; not a medical device")
 
 

@@ -1,6 +1,5 @@
 import errno
 import json
-import re
 import subprocess
 import sys
 import zipfile
@@ -13,7 +12,7 @@ import pytest
 from xraylib import machine
 from xraylib.data.preparation import Preparation
 from xraylib.errors import RunInProgressError
-from xraylib.runs import records, selection
+from xraylib.runs import records
 from xraylib.runs.records import PREDICTION_COLUMNS, Run
 
 PARAMETERS = {"SOURCE": "synthetic", "RUN_DIR": "runs", "EPOCHS": 4, "SEED": 7, "WEIGHTS": None}
@@ -71,6 +70,7 @@ def results(model, tmp_path):
                 "high": [np.nan, np.nan, 0.75],
             }
         ),
+        "counts": pd.DataFrame({"split": ["test"], "images": [2]}),
     }
 
 
@@ -80,7 +80,7 @@ def names(folder):
 
 def plant(folder, **more):
     """A record as the shortest that `read` takes."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     record = {
         "step": "01_basic_cnn",
         "parameters": PARAMETERS,
@@ -209,7 +209,7 @@ def test_finish_leaves_four_files_and_no_checkpoint(tmp_path, results):
 
 
 def test_the_record_says_what_was_run(tmp_path, results):
-    path = begin(tmp_path).finish(**results, counts=[{"split": "test", "images": 2}])
+    path = begin(tmp_path).finish(**results)
     record = json.loads(path.read_text())
     finished = pd.Timestamp(record.pop("finished"))
     assert abs(pd.Timestamp.now("UTC") - finished) < pd.Timedelta(minutes=1)
@@ -220,7 +220,7 @@ def test_the_record_says_what_was_run(tmp_path, results):
         "fingerprint": "0123456789abcdef",
         "preparation": {"image_size": 8, "resize": "bilinear", "fit": "pad", "quality": None},
         "network": "tiny",
-        "weights": 3,
+        "weight_count": 3,
         "precision": "float32",
         "epochs": 3,
         "best_epoch": 2,
@@ -244,6 +244,8 @@ def test_the_record_says_what_was_run(tmp_path, results):
                 ("test", "0.5", 0.5, 0.666667, 0.5, 0.75),
             )
         ],
+        "perturbation_effects": None,
+        "swap_effects": None,
     }
 
 
@@ -285,56 +287,13 @@ def test_history_and_model_can_be_read_back(tmp_path, results):
     np.testing.assert_array_equal(kernel, results["model"].get_layer("score").kernel)
 
 
-def test_the_network_of_a_record(tmp_path, results):
-    begin(tmp_path).finish(**results)
-    (record,) = records.read(tmp_path)
-    network = records.network(record)
-    np.testing.assert_array_equal(
-        network.get_layer("score").kernel, results["model"].get_layer("score").kernel
-    )
-    assert not network.compiled
-    (record["folder"] / "model.keras").write_bytes(b"no network")
-    with pytest.raises(ValueError, match=r"model\.keras cannot be loaded .*: run .* again"):
-        records.network(record)
-    (record["folder"] / "model.keras").unlink()
-    assert records.network(record) is None
-
-
 def test_what_is_no_network_has_no_epochs(tmp_path, results):
-    results |= {"model": None, "history": None}
+    results |= {"model": None, "history": None, "preparation": None}
     path = begin(tmp_path, step="00_file_metadata").finish(**results)
     assert names(path.parent) == ["predictions.csv", "record.json"]
-    (record,) = records.read(tmp_path)
-    assert [record[name] for name in ("network", "weights", "precision", "epochs")] == [None] * 4
-    assert record["metrics"][2]["value"] == pytest.approx(2 / 3)
-
-
-def test_the_preparation_comes_back_from_the_record(tmp_path, results):
-    begin(tmp_path / "new").finish(**results)
-    (record,) = records.read(tmp_path / "new")
-    assert records.preparation(record) == Preparation(8, fit="pad")
-
-
-def test_an_earlier_version_prepared_its_images_as_its_notebooks_did(tmp_path):
-    old = plant(tmp_path / "old", network="tiny", parameters=PARAMETERS | {"IMAGE_SIZE": 96})
-    assert records.preparation(records.read(old)[0]) == Preparation(96)
-    assert records.preparation(records.read(plant(tmp_path / "baseline"))[0]) is None
-
-
-@pytest.mark.parametrize(
-    ("given", "name"),
-    [
-        ({"IMAGE_SIZE": 224, "SEED": 3}, "00_step, 224 px, seed 3"),
-        ({"SEED": 3}, "00_step, seed 3"),
-        (
-            {"IMAGE_SIZE": 64, "RANDOM_SCALE": 0.35, "SEED": 3},
-            "00_step, 64 px, random scale 0.35, seed 3",
-        ),
-        ({"IMAGE_SIZE": 64, "RANDOM_SCALE": 0.0, "SEED": 3}, "00_step, 64 px, seed 3"),
-    ],
-)
-def test_the_name_of_a_run(given, name):
-    assert selection.name({"step": "00_step", "parameters": given}) == name
+    record = one(tmp_path)
+    assert (record.network, record.weight_count, record.precision) == (None, None, None)
+    assert (record.epochs, record.preparation, record.is_network) == (None, None, False)
 
 
 def test_bfloat16_is_told(tmp_path, results):
@@ -364,7 +323,7 @@ def test_a_full_disk_keeps_the_checkpoint_and_writes_no_record(
     assert begin(tmp_path).finish(**results).exists()
 
 
-@pytest.mark.parametrize("column", PREDICTION_COLUMNS)
+@pytest.mark.parametrize("column", ["path", "patient", "split", "label", "score"])
 def test_finish_needs_every_column(tmp_path, results, column):
     predictions = results["predictions"].drop(columns=column)
     run = begin(tmp_path)
@@ -382,229 +341,189 @@ def test_finish_needs_every_score(tmp_path, results):
 # ------------------------------------------------------------------ read
 
 
+def one(folder):
+    (record,), problems = records.read(folder)
+    assert problems.empty
+    return record
+
+
 def test_read_what_finish_wrote(tmp_path, results):
+    effects = pd.DataFrame({"cue": ["shape"], "value": [0.5], "low": [np.nan]})
     run = begin(tmp_path)
-    run.finish(**results)
-    (record,) = records.read(run.folder)
-    assert record["folder"] == run.folder
-    assert record["parameters"] == PARAMETERS
+    run.finish(**results, swap_effects=effects)
+    record = one(run.folder)
+    assert (record.folder, record.parameters, record.seed) == (run.folder, PARAMETERS, 7)
+    assert (record.network, record.weight_count, record.precision) == ("tiny", 3, "float32")
+    assert (record.epochs, record.best_epoch, record.training_seconds) == (3, 2, 3.8)
+    assert record.preparation == Preparation(8, fit="pad")
+    pd.testing.assert_frame_equal(record.swap_effects, effects)
+    pd.testing.assert_frame_equal(record.counts, results["counts"])
+    pd.testing.assert_frame_equal(record.metrics, results["metrics"], atol=1e-6)
+    assert record.perturbation_effects is None
 
 
 def test_read_sorts_by_step_and_time(tmp_path):
     plant(tmp_path / "a", step="02_tuned_cnn", finished="2026-01-01T00:00:00+00:00")
     plant(tmp_path / "b", step="01_basic_cnn", finished="2026-01-03T00:00:00+00:00")
     plant(tmp_path / "below" / "c", step="01_basic_cnn", finished="2026-01-02T00:00:00+00:00")
-    assert [record["folder"].name for record in records.read(tmp_path)] == ["c", "b", "a"]
+    assert [record.folder.name for record in records.read(tmp_path).records] == ["c", "b", "a"]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ('{"step": "01', "Unterminated string"),
         ("", "Expecting value"),
         ('{"step": 1, "parameters": 2, "metrics": 3}', "it has no fingerprint, finished"),
-        ("[]", "it has no fingerprint, finished, metrics, parameters, step"),
-        ("3", "not iterable"),
+        ("[]", "a record is a JSON object, not list"),
+        ("3", "a record is a JSON object, not int"),
     ],
 )
-def test_a_broken_record_is_left_out_with_a_warning(tmp_path, text, said):
+def test_a_broken_record_is_a_problem_with_its_reason(tmp_path, text, reason):
     plant(tmp_path / "good")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "record.json").write_text(text)
-    with pytest.warns(UserWarning, match=f"bad.record.json left out: .*{said}"):
-        (record,) = records.read(tmp_path)
-    assert record["folder"] == tmp_path / "good"
+    found = records.read(tmp_path)
+    assert [record.folder.name for record in found.records] == ["good"]
+    (problem,) = found.problems.to_dict("records")
+    assert problem["run"] == "bad" and reason in problem["reason"]
 
 
-@pytest.mark.parametrize("function", [records.read, records.table, selection.comparable])
-def test_no_records(tmp_path, function):
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"parameters": 2}, "its parameters must be dict. Received: '2'"),
+        ({"metrics": [{"split": "test"}]}, "its metrics have no rule, threshold, metric"),
+        ({"metrics": [3]}, "cannot be read"),
+        ({"network": "tiny"}, "neither a preparation nor the parameter IMAGE_SIZE"),
+        ({"network": "tiny", "preparation": {"image_size": 0}}, "image_size must be 1 or more"),
+        ({"network": "tiny", "preparation": {"size": 8}}, "unexpected keyword argument 'size'"),
+        ({"counts": 3}, "cannot be read"),
+    ],
+)
+def test_what_cannot_be_upgraded_is_a_problem(tmp_path, wrong, reason):
+    plant(tmp_path / "bad", **wrong)
+    with pytest.raises(ValueError, match=r"no records in .*Left out: bad: its record") as error:
+        records.read(tmp_path)
+    assert reason in str(error.value)
+
+
+def test_a_rule_that_this_version_does_not_know_is_a_problem(tmp_path):
+    plant(tmp_path / "good")
+    stored = json.loads((tmp_path / "good" / "record.json").read_text())
+    stored["metrics"][0]["rule"] = "by eye"
+    plant(tmp_path / "bad", metrics=stored["metrics"])
+    assert "'by eye' is not a valid Rule" in records.read(tmp_path).problems["reason"][0]
+
+
+def test_a_run_without_a_record_is_not_finished(tmp_path):
+    plant(tmp_path / "good")
     begin(tmp_path)
+    (problem,) = records.read(tmp_path).problems.to_dict("records")
+    assert problem["run"].startswith("01_basic_cnn-") and "not finished" in problem["reason"]
+
+
+def test_no_records(tmp_path):
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(ValueError, match=r"no records in .*: run notebooks 01 to 04"):
-            function(folder)
+            records.read(folder)
 
 
-# ------------------------------------------------------------------ tables
+def test_a_record_of_an_earlier_version(tmp_path):
+    share = {"cue": "shape", "value": 0.5, "low": None}
+    plant(
+        tmp_path,
+        network="vgg19",
+        parameters=PARAMETERS | {"IMAGE_SIZE": 96},
+        weights=12,
+        shares=[share],
+        interventions=[{"intervention": "wider"}],
+        unreadable=3,
+    )
+    record = one(tmp_path)
+    assert (record.seed, record.weight_count) == (7, 12)
+    assert record.preparation == Preparation(96)
+    assert record.swap_effects["value"].tolist() == [0.5]
+    assert record.swap_effects["low"].isna().all() and record.swap_effects["low"].dtype == float
+    assert record.perturbation_effects["perturbation"].tolist() == ["wider"]
+    assert (record.device, record.counts, dict(record.versions)) == (None, None, {})
 
 
-def test_table_by_hand(tmp_path):
-    more = {"network": "vgg19", "weights": 20024897, "precision": "bfloat16", "epochs": 4}
-    more |= {"best_epoch": 3, "training_seconds": 12.5}
-    plant(tmp_path / "run", **more)
-    plant(tmp_path / "second", parameters=PARAMETERS | {"LIMIT": 20}, step="04_resnet50")
-    table = records.table(tmp_path)
-    assert len(table) == 2
-    first = table.iloc[0].to_dict()
-    assert np.isnan(first.pop("limit"))
-    assert first == {
-        "step": "01_basic_cnn",
-        "run": "run",
-        "source": "synthetic",
-        "seed": 7,
-        "weights": None,
-        "network": "vgg19",
-        "weight_count": 20024897,
-        "precision": "bfloat16",
-        "epochs": 4,
-        "best_epoch": 3,
-        "training_seconds": 12.5,
-        "fingerprint": "0123456789abcdef",
-        "validation AUC": 0.75,
-        "validation AUC low": 0.65,
-        "validation AUC high": 0.85,
-        "test AUC": 0.5,
-        "test AUC low": 0.4,
-        "test AUC high": 0.6,
-    }
-    assert table["limit"].iloc[1] == 20
+# ------------------------------------------------------------------ names
 
 
-def test_table_of_a_run_that_finish_wrote(tmp_path, results):
-    begin(tmp_path, WEIGHTS="imagenet").finish(**results)
-    row = records.table(tmp_path).iloc[0]
-    assert (row["weights"], row["weight_count"], row["epochs"]) == ("imagenet", 3, 3)
-    assert row["test AUC"] == pytest.approx(2 / 3, abs=1e-6)
-    assert pd.isna(row["validation AUC"])
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        ({"IMAGE_SIZE": 224, "SEED": 3}, "00_step, 224 px"),
+        ({"SEED": 3, "SOURCE": "kaggle", "RUN_DIR": "runs"}, "00_step"),
+        ({"RANDOM_SCALE": 0.35, "EPOCHS": 4}, "00_step, epochs 4, random scale 0.35"),
+        ({"EPOCHS": 4, "RANDOM_SCALE": 0.35}, "00_step, epochs 4, random scale 0.35"),
+        ({"RANDOM_SCALE": 0.0, "WEIGHTS": None, "LIMIT": 0, "OUTSIDE": ""}, "00_step"),
+    ],
+)
+def test_a_run_is_named_by_its_step_and_what_is_on(tmp_path, parameters, name):
+    plant(tmp_path, step="00_step", parameters=parameters)
+    assert one(tmp_path).name == name
 
 
-# ------------------------------------------------------------------ predictions
+# ------------------------------------------------------------------ network and predictions
+
+
+def test_the_network_of_a_record(tmp_path, results):
+    begin(tmp_path).finish(**results)
+    record = one(tmp_path)
+    network = record.load_network()
+    np.testing.assert_array_equal(
+        network.get_layer("score").kernel, results["model"].get_layer("score").kernel
+    )
+    assert not network.compiled
+    (record.folder / "model.keras").write_bytes(b"no network")
+    with pytest.raises(ValueError, match=r"model\.keras cannot be loaded .*: run .* again"):
+        record.load_network()
+    (record.folder / "model.keras").unlink()
+    assert record.load_network() is None
 
 
 def test_predictions_of_a_run(tmp_path, results):
-    run = begin(tmp_path)
-    run.finish(**results)
-    stored = records.predictions(records.read(tmp_path)[0])
+    begin(tmp_path).finish(**results)
+    stored = one(tmp_path).predictions()
     assert tuple(stored) == PREDICTION_COLUMNS
     assert stored["label"].tolist() == [0, 0, 1]
+    assert stored["subtype"].tolist() == ["", "", "virus"]
 
 
 def test_predictions_keep_what_tells_scores_apart(tmp_path, results):
     # Two numbers next to 1, which fewer digits would make one, and their order a tie.
-    near = [1 - 1e-15, 1 - 2e-15]
-    results["predictions"]["score"] = [0.25, *near]
+    results["predictions"]["score"] = [0.25, 1 - 1e-15, 1 - 2e-15]
     begin(tmp_path).finish(**results)
-    stored = records.predictions(records.read(tmp_path)[0])["score"]
-    assert stored[1] > stored[2]
+    scores = one(tmp_path).predictions()["score"]
+    assert scores[1] > scores[2]
 
 
-def test_shares_are_in_the_record(tmp_path, results):
-    shares = pd.DataFrame({"cue": ["shape"], "value": [0.5], "low": [np.nan]})
-    path = begin(tmp_path).finish(**results, shares=shares)
-    assert json.loads(path.read_text())["shares"] == [{"cue": "shape", "value": 0.5, "low": None}]
-
-
-def test_predictions_that_are_gone(tmp_path):
-    record = {"folder": tmp_path, "step": "01_basic_cnn"}
-    with pytest.raises(ValueError, match=r"predictions.csv cannot be read .*run 01_basic_cnn"):
-        records.predictions(record)
+def test_predictions_of_an_earlier_version_get_their_subtype_from_the_file_name(tmp_path):
+    plant(tmp_path)
+    (tmp_path / "predictions.csv").write_text(
+        "path,patient,split,label,score\n"
+        "test/NORMAL/IM-0001-0001.jpeg,IM-1,test,0,0.5\n"
+        "test/PNEUMONIA/person1_bacteria_1.jpeg,bacteria-1,test,1,0.5\n"
+    )
+    assert one(tmp_path).predictions()["subtype"].tolist() == ["", "bacteria"]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
+        (None, "predictions.csv cannot be read .*run 01_basic_cnn again"),
         ("", "cannot be read"),
         ("path,patient,split,label\na,b,test,0\n", "the predictions have no column score"),
         ("path,label,score\na,0,0.5\n", "the predictions have no column patient, split"),
         ("path,patient,split,label,score\na,b,test,0,\n", "1 predictions have no score"),
     ],
 )
-def test_predictions_that_are_broken(tmp_path, text, said):
-    (tmp_path / "predictions.csv").write_text(text)
-    with pytest.raises(ValueError, match=said):
-        records.predictions({"folder": tmp_path, "step": "01_basic_cnn"})
-
-
-# ------------------------------------------------------------------ comparable
-
-
-SCORED = pd.DataFrame(
-    {
-        "path": ["train/NORMAL/v.jpeg", "test/NORMAL/a.jpeg", "test/PNEUMONIA/b.jpeg"],
-        "patient": ["v", "a", "b"],
-        "split": ["validation", "test", "test"],
-        "label": [0, 0, 1],
-        "score": [0.1, 0.2, 0.9],
-    }
-)
-
-
-def plant_run(folder, *, predictions=SCORED, seed=0, **more):
-    parameters = PARAMETERS | {"SEED": seed} | more.pop("parameters", {})
-    plant(folder, parameters=parameters, seed=seed, **{"network": "tiny"} | more)
-    if predictions is not None:
-        predictions.to_csv(folder / "predictions.csv", index=False)
-
-
-def left_out(folder):
-    return selection.comparable(folder).left_out.set_index("run")["reason"].to_dict()
-
-
-def test_runs_that_differ_in_the_seed_are_one_step(tmp_path):
-    for seed in (1, 0):
-        plant_run(tmp_path / f"small-{seed}", seed=seed, parameters={"IMAGE_SIZE": 64})
-    plant_run(tmp_path / "large", parameters={"IMAGE_SIZE": 224})
-    plant_run(tmp_path / "longer", parameters={"IMAGE_SIZE": 224, "EPOCHS": 9})
-    plant_run(tmp_path / "other", step="00_file_metadata", network=None, fingerprint="else")
-    found = selection.comparable(tmp_path)
-    seeds = {name: [each["seed"] for each in runs] for name, runs in found.records.items()}
-    assert list(seeds.items()) == [
-        ("00_file_metadata", [0]),
-        ("01_basic_cnn, 64 px", [0, 1]),
-        ("01_basic_cnn, 224 px, epochs 4", [0]),
-        ("01_basic_cnn, 224 px, epochs 9", [0]),
-    ]
-    assert [len(runs) for runs in found.steps.values()] == [1, 2, 1, 1]
-    assert found.left_out.empty
-
-
-def test_what_is_off_is_no_other_step(tmp_path):
-    plant_run(tmp_path / "before", seed=0, parameters={"IMAGE_SIZE": 64})
-    plant_run(tmp_path / "off", seed=1, parameters={"IMAGE_SIZE": 64, "RANDOM_SCALE": 0.0})
-    plant_run(tmp_path / "on", seed=1, parameters={"IMAGE_SIZE": 64, "RANDOM_SCALE": 0.35})
-    found = selection.comparable(tmp_path).records
-    assert {name: len(runs) for name, runs in found.items()} == {
-        "01_basic_cnn, 64 px": 2,
-        "01_basic_cnn, 64 px, random scale 0.35": 1,
-    }
-
-
-def test_what_cannot_be_compared_is_left_out_by_name(tmp_path):
-    for seed in (0, 1, 2):
-        plant_run(tmp_path / f"good-{seed}", seed=seed)
-    plant_run(tmp_path / "gone", predictions=None)
-    plant_run(tmp_path / "nan", predictions=SCORED.assign(score=[0.1, np.nan, 0.9]))
-    plant_run(tmp_path / "outside", predictions=SCORED.assign(score=[0.1, 1.5, 0.9]))
-    plant_run(tmp_path / "one", predictions=SCORED.assign(label=[0, 0, 0]))
-    plant_run(tmp_path / "fewer", predictions=SCORED.assign(path=["v", "c", "d"]))
-    plant_run(tmp_path / "mixed", seed=1, fingerprint="ffff")
-    (tmp_path / "dead" / "checkpoint").mkdir(parents=True)
-    (tmp_path / "torn").mkdir()
-    (tmp_path / "torn" / "record.json").write_text("{")
-    reasons = left_out(tmp_path)
-    said = {
-        "gone": "predictions.csv cannot be read",
-        "nan": "1 predictions have no score",
-        "outside": r"scores outside \[0, 1\]",
-        "one": r"labels \[0\]",
-        "fewer": "tested on other images",
-        "mixed": "other data than the other networks of seed 1",
-        "dead": "not finished",
-        "torn": "record cannot be read",
-    }
-    assert set(reasons) == set(said)
-    for name, words in said.items():
-        assert re.search(words, reasons[name]), reasons[name]
-    (runs,) = selection.comparable(tmp_path).steps.values()
-    assert len(runs) == 3
-
-
-def test_a_run_that_is_trained_again_is_not_unfinished(tmp_path):
-    plant_run(tmp_path / "run")
-    (tmp_path / "run" / "checkpoint").mkdir()
-    assert left_out(tmp_path) == {}
-
-
-def test_nothing_to_compare(tmp_path):
-    plant_run(tmp_path / "gone", predictions=None)
-    with pytest.raises(ValueError, match=r"no run in .* can be compared .*gone: .*cannot be read"):
-        selection.comparable(tmp_path)
+def test_predictions_that_are_gone_or_broken(tmp_path, text, message):
+    plant(tmp_path)
+    if text is not None:
+        (tmp_path / "predictions.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        one(tmp_path).predictions()

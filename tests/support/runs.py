@@ -18,6 +18,7 @@ def predictions(strength, *, images=60, seed=0):
     for split in ("validation", "test"):
         labels = np.arange(images) // 2 % 2
         kinds = np.where(np.arange(images) % 8 < 4, "virus", "bacteria")
+        subtypes = np.where(labels, kinds, "")
         folder = "test" if split == "test" else "train"
         names = [
             f"{folder}/PNEUMONIA/person{at // 2}_{kind}_{at}.jpeg"
@@ -27,7 +28,8 @@ def predictions(strength, *, images=60, seed=0):
         ]
         score = np.clip(0.5 + strength * (labels - 0.5) + rng.normal(0, 0.2, images), 0, 1)
         part = pd.DataFrame({"path": names, "split": split, "label": labels, "score": score})
-        parts.append(part.assign(patient=[f"{split} {at // 2}" for at in range(images)]))
+        patients = [f"{split} {at // 2}" for at in range(images)]
+        parts.append(part.assign(patient=patients, subtype=subtypes))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -43,7 +45,7 @@ def run(folder, step, scored, *, name=None, network="tiny", seed=0, source="synt
         "seed": seed,
         "fingerprint": "0123456789abcdef",
         "network": network,
-        "weights": 3,
+        "weight_count": 3,
         "precision": "float32",
         "epochs": 4 if network else None,
         "best_epoch": 2 if network else None,
@@ -54,15 +56,16 @@ def run(folder, step, scored, *, name=None, network="tiny", seed=0, source="synt
             {"split": split, "class": "NORMAL", "images": 1234}
             for split in ("train", "validation", "test")
         ],
-        "metrics": json.loads(
-            thresholds.summary(scored, resamples=50).to_json(orient="records", double_precision=6)
-        ),
     }
+    if "metrics" not in more:
+        metrics = thresholds.summary(scored, resamples=50)
+        record["metrics"] = json.loads(metrics.to_json(orient="records", double_precision=6))
     (own / "record.json").write_text(json.dumps(record | more), encoding="utf-8")
     return own
 
 
-def shares(*values):
+def swap_effects(*values):
+    """The rows of a record: the same value for each cue's effect, interval and classes."""
     rows = [
         {
             "cue": cue,
@@ -80,7 +83,7 @@ def shares(*values):
 def plant(folder):
     """Three steps, one with two seeds, one run that is not finished, and one that is broken."""
     run(folder, "00_file_metadata", predictions(0.1), network=None)
-    run(folder, "01_cnn", predictions(0.3, seed=1), shares=shares(0.75, 0.125))
+    run(folder, "01_cnn", predictions(0.3, seed=1), swap_effects=swap_effects(0.75, 0.125))
     run(folder, "01_cnn", predictions(0.35, seed=2), seed=1)
     run(folder, "02_cnn", predictions(0.6, seed=3), name=f"02_cnn-{NASTY}".replace("/", ""))
     (folder / "04_unfinished" / "checkpoint").mkdir(parents=True)

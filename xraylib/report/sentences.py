@@ -1,93 +1,119 @@
-"""Tables of results -> sentences in Markdown, and numbers as text."""
+"""Say in sentences what the numbers of a run show, and write numbers as text."""
 
-from typing import Any
+from pathlib import Path
 
 import pandas as pd
 
 from xraylib.evaluation.thresholds import Rule
+from xraylib.runs.records import Record
+
+# An effect whose interval is wider than this says nothing.
+_WIDEST = 1.0
 
 
-def found(summary: pd.DataFrame, history: pd.DataFrame) -> str:
-    """What a run found, as sentences in Markdown with its own numbers.
+def run(metrics: pd.DataFrame, history: pd.DataFrame) -> str:
+    """Say what a training reached.
 
     Args:
-        summary: As `thresholds.summary` returns it.
+        metrics: As `thresholds.summary` returns it.
         history: As `training.fit` returns it.
 
     Returns:
-        One paragraph.
+        One paragraph of Markdown.
     """
-    at_half = summary[summary["rule"] == Rule.HALF].set_index(["split", "metric"])
+    at_half = metrics[metrics["rule"] == Rule.HALF].set_index(["split", "metric"])
 
-    def said(split: str, metric: str) -> str:
+    def number(split: str, metric: str) -> str:
         row = at_half.loc[(split, metric)]
         return f"{short(row['value'])} (95 % interval {short(row['low'])} to {short(row['high'])})"
 
     last = history[history["split"] == "train"].iloc[-1]
-    lost = at_half.loc[("validation", "AUC"), "value"] - at_half.loc[("test", "AUC"), "value"]
-    overlap = (
-        at_half.loc[("validation", "AUC"), "low"] <= at_half.loc[("test", "AUC"), "high"]
-        and at_half.loc[("test", "AUC"), "low"] <= at_half.loc[("validation", "AUC"), "high"]
-    )
-    by = short(abs(lost))
-    change = f"{'lower' if lost > 0 else 'higher'} on test by {by}" if by != ".000" else "the same"
+    change = shift(at_half.loc[("validation", "AUC")], at_half.loc[("test", "AUC")])
     return (
         f"After {int(last['epoch'])} epochs the training accuracy was {short(last['accuracy'])}. "
-        f"The AUC on validation is {said('validation', 'AUC')}, on test {said('test', 'AUC')}: "
-        f"{change}, and the two intervals {'overlap' if overlap else 'do not overlap'}. "
-        f"At threshold .5 the accuracy on test is {said('test', 'accuracy')}, the sensitivity "
-        f"{said('test', 'sensitivity')} and the specificity {said('test', 'specificity')}. "
-        "One seed, one split: another seed would move these numbers too."
+        f"The AUC on validation is {number('validation', 'AUC')}, on test "
+        f"{number('test', 'AUC')}: {change}. "
+        f"At threshold .5 the accuracy on test is {number('test', 'accuracy')}, the sensitivity "
+        f"{number('test', 'sensitivity')} and the specificity {number('test', 'specificity')}. "
+        "This is one seed and one split: another seed would change these numbers, too."
     )
 
 
-def found_in_shares(shares: pd.DataFrame) -> str:
-    """What a network's verdict rests on, as sentences in Markdown.
+def shift(validation: pd.Series, test: pd.Series) -> str:
+    """Say how test differs from validation.
 
     Args:
-        shares: As `swaps.effects` returns it.
+        validation: The value, low and high of a metric.
+        test: The same on test.
 
     Returns:
-        One paragraph.
+        A clause.
+
+    Example:
+        >>> numbers = pd.DataFrame({"value": [0.9, 0.7], "low": [0.8, 0.6], "high": [1, 0.75]})
+        >>> shift(numbers.iloc[0], numbers.iloc[1])
+        'lower on test by .200, and the two intervals do not overlap'
     """
-    if shares["value"].isna().all():
+    loss = validation["value"] - test["value"]
+    size = short(abs(loss))
+    overlap = validation["low"] <= test["high"] and test["low"] <= validation["high"]
+    change = (
+        "the same" if size == ".000" else f"{'lower' if loss > 0 else 'higher'} on test by {size}"
+    )
+    return f"{change}, and the two intervals {'overlap' if overlap else 'do not overlap'}"
+
+
+def swaps(effects: pd.DataFrame) -> str:
+    """Say what a network's scores rest on.
+
+    Args:
+        effects: As `swaps.effects` returns it.
+
+    Returns:
+        One paragraph of Markdown. Effects with an interval wider than 1 are named without a
+        number: so few images do not tell.
+    """
+    if effects["value"].isna().all():
         return (
             "This network does not score pneumonia above normal even on validation: there is no "
-            "distance between the classes for a cue to have a share of."
+            "gap between the classes that a property of the file could account for."
         )
-    first, *others = [
-        f"{row.cue} ({interval(row.value, row.low, row.high)})" for row in shares.itertuples()
-    ]
-    return (
-        f"Given the other class' look in one respect, the images go the farthest towards the "
-        f"other class' score by **{first}**, as a share of the whole way. Then come "
-        f"{', '.join(others)}. The images are the same but for that, so it is what the network "
-        "reads, not what it might. Where the files do not differ, as in the shape of copies that "
-        "were all made squares, nothing is exchanged, and the share is 0 whatever the network "
-        "reads. Compression and shape are the file's alone; sharpness and "
-        "exposure are partly the lungs' own, for consolidation is white."
+    known = effects[effects["high"] - effects["low"] <= _WIDEST]
+    texts = [interval(*row) for row in known[["value", "low", "high"]].itertuples(index=False)]
+    sentences = []
+    if len(known):
+        sentences.append(
+            "When one property of the file is swapped for the other class's, "
+            f"**{known['cue'].iloc[0]}** moves the scores most: {texts[0]} of the gap between the "
+            "classes."
+        )
+    if len(known) > 1:
+        others = [f"{cue} {text}" for cue, text in zip(known["cue"][1:], texts[1:], strict=True)]
+        sentences.append(f"Then come {', '.join(others)}.")
+    if unknown := effects.loc[~effects.index.isin(known.index), "cue"].tolist():
+        sentences.append(
+            f"The effect of {', '.join(unknown)} cannot be told from so few images: its interval "
+            "is wider than the gap itself."
+        )
+    return " ".join(
+        [
+            *sentences,
+            "Nothing else in the images changes, so this is what the network reads. Where the "
+            "files of the classes do not differ, the effect is 0 whatever the network reads. "
+            "Compression and shape belong to the file alone; sharpness and exposure belong in part "
+            "to the lungs, since consolidation is white.",
+        ]
     )
 
 
-def interval(value: float, low: float, high: float) -> str:
-    """A number with its interval, as `.934 [.912, .953]`."""
-    return f"{short(value)} [{short(low)}, {short(high)}]"
-
-
-def short(value: float, digits: int = 3) -> str:
-    """A number without the zero before its point: `.934` for 0.934, `-.012` for -0.012."""
-    text = f"{value:z.{digits}f}"  # z: no minus before a zero
-    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
-
-
-def found_in_data(table: pd.DataFrame) -> str:
-    """What the index shows, as sentences in Markdown.
+def data(table: pd.DataFrame) -> str:
+    """Say what the index shows.
 
     Args:
         table: As `index.from_tree` returns it.
 
     Returns:
-        One paragraph.
+        One paragraph of Markdown.
     """
     train, test = table[table["split"] != "test"], table[table["split"] == "test"]
     sizes = train.groupby("patient").size()
@@ -104,14 +130,14 @@ def found_in_data(table: pd.DataFrame) -> str:
     )
 
 
-def found_in_files(findings: pd.DataFrame) -> str:
-    """What the audit found, in a sentence of Markdown.
+def audit(findings: pd.DataFrame) -> str:
+    """Say how many checks of the files found something, and which.
 
     Args:
         findings: As `checks.findings` returns it.
 
     Returns:
-        The names of the checks that came out severe, and of those that came out as a warning.
+        One sentence of Markdown.
     """
 
     def named(severity: str) -> str:
@@ -124,93 +150,80 @@ def found_in_files(findings: pd.DataFrame) -> str:
     )
 
 
-def found_in_baseline(summary: pd.DataFrame) -> str:
-    """What a model that never saw a picture reached, as a sentence in Markdown.
+def baseline(metrics: pd.DataFrame) -> str:
+    """Say what a model that never saw a picture reached.
 
     Args:
-        summary: As `thresholds.summary` returns it, of `shortcuts.baseline`'s predictions.
+        metrics: As `thresholds.summary` returns it for the predictions of `shortcuts.baseline`.
 
     Returns:
-        Two sentences.
+        Two sentences of Markdown.
     """
-    auc = summary[(summary["metric"] == "AUC") & (summary["rule"] == Rule.HALF)].set_index("split")
+    auc = metrics[(metrics["metric"] == "AUC") & (metrics["rule"] == Rule.HALF)].set_index("split")
     validation, test = (
         interval(*auc.loc[split, ["value", "low", "high"]]) for split in ("validation", "test")
     )
     return (
-        f"A model that never saw a picture, only the file's size, shape and compression, has an "
+        "A model that never saw a picture, only the file's size, shape and compression, has an "
         f"AUC of {validation} within `train`, on children that it does not know, and of {test} on "
-        "`test`. That is what a validation cut from `train` can be worth: a network has to do "
-        "better than the first of these numbers before it has shown that it looks at lungs, and "
-        "to keep it up on the second."
+        "`test`. So much can be had on a validation cut from `train` without looking at lungs: a "
+        "network shows that it looks at them only if it exceeds the first of these numbers, and "
+        "the second one on `test`."
     )
 
 
-def found_in_steps(steps: pd.DataFrame, compared: pd.DataFrame) -> str:
-    """What a progression shows, as a list in Markdown.
+def steps(reached: pd.DataFrame, compared: pd.DataFrame) -> dict[str, str]:
+    """Say what each step reached, and whether it differs from the step before it.
 
     Args:
-        steps: As `steps` takes it.
+        reached: As `comparison.averages` returns it.
         compared: As `comparison.differences` returns it.
 
     Returns:
-        One line a step: what it reached, and whether that differs from the step before it.
+        One or two sentences by step.
     """
-    auc = steps[steps["metric"] == "AUC"].set_index(["step", "split"])
+    auc = reached[reached["metric"] == "AUC"].set_index(["step", "split"])
     against = compared[compared["metric"] == "AUC"].set_index("second")
-    lines = []
-    for name in dict.fromkeys(steps["step"]):
+    sentences = {}
+    for name in dict.fromkeys(reached["step"]):
         test, validation = auc.loc[(name, "test")], auc.loc[(name, "validation")]
         chance = "not distinguishable from"
         if test["low"] > 0.5:
             chance = "above"
         elif test["high"] < 0.5:
             chance = "below"
-        line = (
-            f"- **{name}** ({_seeds(test['runs'])}): AUC {short(validation['value'])} on "
-            f"validation, {interval(*test[['value', 'low', 'high']])} on test, which is {chance} "
-            "chance."
+        sentences[name] = (
+            f"AUC {short(validation['value'])} on validation, "
+            f"{interval(*test[['value', 'low', 'high']])} on test ({seeds(test['runs'])}), which "
+            f"is {chance} chance."
         )
         if name in against.index:
             row = against.loc[name]
             verdict = "more than" if row["p_holm"] < 0.05 else "no more than"
-            line += (
+            sentences[name] += (
                 f" Against {row['first']}: {signed(row['difference'])} "
                 f"[{signed(row['low'])}, {signed(row['high'])}], {verdict} chance in the choice of "
                 f"patients explains ({probability(row['p_holm'])}, corrected)."
             )
-        lines.append(line)
-    return "\n".join(lines)
+    return sentences
 
 
-def signed(value: float) -> str:
-    """A difference with its sign: `+.012`, `-.012`, `.000`."""
-    text = short(value)
-    return text if text.startswith("-") or text == ".000" else f"+{text}"
-
-
-def probability(p: float) -> str:
-    """`p = .034`, or `p < .001`."""
-    if pd.isna(p):
-        return "p not defined"
-    return "p < .001" if p < 0.001 else f"p = {short(p)}"
-
-
-def _seeds(runs: int) -> str:
-    return "one seed" if runs == 1 else f"{int(runs)} seeds"
-
-
-def protocol(record: dict[str, Any]) -> str:
-    """How a run was made, in one sentence: data, precision, device.
+def protocol(record: Record) -> str:
+    """Say how a run was made: data, precision, device.
 
     Args:
-        record: As `records.read` returns it.
+        record: Of a run.
 
     Returns:
-        The sentence, the same for runs of one protocol.
+        One sentence, the same for all runs of one protocol.
+
+    Raises:
+        ValueError: The record has no counts.
     """
-    counts = pd.DataFrame(record["counts"]).groupby("split")["images"].sum()
-    if record.get("network") is None:
+    if record.counts is None:
+        raise ValueError(f"the record in {record.folder.name} does not say how many images it had")
+    counts = record.counts.groupby("split")["images"].sum()
+    if not record.is_network:
         return (
             f"Rows without px are no networks but boosted trees on a few numbers of each file: "
             f"validation is a cross-validation by patient over {counts['validation']:,} images, "
@@ -219,6 +232,99 @@ def protocol(record: dict[str, Any]) -> str:
     return (
         f"{counts['train']:,} images to train on, {counts['validation']:,} of other patients to "
         f"choose the epoch and the second threshold, {counts['test']:,} test images read once at "
-        f"the end; threshold .5; {record['precision']} on {record['device']}; 95 % intervals from "
+        f"the end; threshold .5; {record.precision} on {record.device}; 95 % intervals from "
         "2,000 resamples of patients."
     )
+
+
+def short(value: float, digits: int = 3) -> str:
+    """Write a number without the zero before its point.
+
+    Args:
+        value: Any number.
+        digits: After the point.
+
+    Returns:
+        The text.
+
+    Example:
+        >>> short(0.934), short(-0.012), short(0.5, 2)
+        ('.934', '-.012', '.50')
+    """
+    text = f"{value:z.{digits}f}"  # z: no minus before a zero
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def interval(value: float, low: float, high: float) -> str:
+    """Write a number with its interval.
+
+    Example:
+        >>> interval(0.934, 0.912, 0.953)
+        '.934 [.912, .953]'
+    """
+    return f"{short(value)} [{short(low)}, {short(high)}]"
+
+
+def signed(value: float) -> str:
+    """Write a difference with its sign.
+
+    Example:
+        >>> signed(0.012), signed(-0.012), signed(0)
+        ('+.012', '-.012', '.000')
+    """
+    text = short(value)
+    return text if text.startswith("-") or text == ".000" else f"+{text}"
+
+
+def probability(p: float) -> str:
+    """Write a p value.
+
+    Example:
+        >>> probability(0.034), probability(0.0004)
+        ('p = .034', 'p < .001')
+    """
+    if pd.isna(p):
+        return "p not defined"
+    return "p < .001" if p < 0.001 else f"p = {short(p)}"
+
+
+def origin(source: str) -> str:
+    """Say what the images of a run were.
+
+    Args:
+        source: A notebook's `SOURCE`; of a folder only the name is told, not where it lies.
+
+    Returns:
+        One or two sentences.
+
+    Example:
+        >>> origin("/home/someone/chest")[:42]
+        'The images are those of a folder “chest”: '
+    """
+    made = "The radiographs were made by a computer. Made radiographs say nothing about patients."
+    if source == "synthetic":
+        return made
+    if source == "kaggle":
+        return (
+            "The radiographs are real ones of children, the public data set of Kermany et al. "
+            "(2018) on Kaggle."
+        )
+    if not source:
+        return "The records do not say what the images were."
+    folder = Path(source).expanduser()
+    if any((place / "made.json").is_file() for place in (folder, folder.parent)):
+        return made
+    return (
+        f"The images are those of a folder “{folder.name}”: whether they are radiographs of "
+        "patients, the records do not say."
+    )
+
+
+def seeds(runs: int) -> str:
+    """Write how many seeds there are.
+
+    Example:
+        >>> seeds(1), seeds(3)
+        ('one seed', '3 seeds')
+    """
+    return "one seed" if runs == 1 else f"{int(runs)} seeds"

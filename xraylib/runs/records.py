@@ -1,34 +1,175 @@
-"""What one run leaves on disk: `record.json`, `predictions.csv`, `history.csv`, `model.keras`.
+"""Write and read what one run leaves on disk.
 
-A run lies in `<RUN_DIR>/<step>-<digest of its parameters and its data>/`. Other parameters are
-therefore another run beside it, and the same ones are the same run: unfinished, it is gone on
-with; finished, it is replaced when the new one is complete.
+A run has a folder of its own, `<RUN_DIR>/<step>-<digest of its parameters and its data>/`, with
+`record.json`, `predictions.csv`, `history.csv` and `model.keras`. Other parameters are therefore
+another run beside it. The same parameters are the same run: an unfinished one is resumed, a
+finished one is replaced when the new one is complete.
 """
 
+import copy
 import dataclasses
 import datetime
 import hashlib
 import json
 import os
 import shutil
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import filelock
 import pandas as pd
 
 from xraylib import errors, files, machine
+from xraylib.data import index
 from xraylib.data.preparation import Preparation
 from xraylib.evaluation.thresholds import Rule
 
 if TYPE_CHECKING:
     import keras
 
-PREDICTION_COLUMNS: Final = ("path", "patient", "split", "label", "score")
-# Where a run lies and where its data lie do not make it another run.
+PREDICTION_COLUMNS: Final = ("path", "patient", "split", "label", "score", "subtype")
+# Where a run and its data are stored does not make it another run.
 PLACES: Final = ("RUN_DIR", "SOURCE")
+
+_METRIC_COLUMNS: Final = ("split", "rule", "threshold", "metric", "value", "low", "high")
+_REQUIRED: Final = {
+    "step": str,
+    "parameters": dict,
+    "fingerprint": str,
+    "finished": str,
+    "metrics": list,
+}
+# What records of earlier versions call it, and what it is called now.
+_RENAMED: Final = {
+    "weights": "weight_count",
+    "interventions": "perturbation_effects",
+    "shares": "swap_effects",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One finished run, as its folder holds it.
+
+    Attributes:
+        folder: The run's own folder.
+        step: The notebook's name without its ending, e.g. `"01_basic_cnn"`.
+        parameters: All parameters of the notebook, JSON values.
+        fingerprint: Of the data, as `loading.Images` has it.
+        finished: Date and time in ISO format, UTC.
+        metrics: As `thresholds.summary` returns it. It is a copy of what follows from the scores
+            in `predictions`, so that a list of runs need not compute it again.
+        seed: The random seed of the run.
+        network: The network's name; None for what is no network, such as `shortcuts.baseline`.
+        weight_count: How many weights the network has.
+        precision: `"float32"` or `"bfloat16"`.
+        epochs: How many were trained.
+        best_epoch: The one whose weights were kept.
+        training_seconds: The time that the training took.
+        preparation: How each file became what the network sees; None for what is no network.
+        device: The GPUs or the processor.
+        versions: Of Python and of the packages that the numbers depend on.
+        counts: Images of each split, with the columns split and images; None if unknown.
+        perturbation_effects: As `perturbations.effects` returns it; None if not measured.
+        swap_effects: As `swaps.effects` returns it; None if not measured.
+    """
+
+    folder: Path
+    step: str
+    parameters: Mapping[str, Any]
+    fingerprint: str
+    finished: str
+    metrics: pd.DataFrame
+    seed: int | None = None
+    network: str | None = None
+    weight_count: int | None = None
+    precision: str | None = None
+    epochs: int | None = None
+    best_epoch: int | None = None
+    training_seconds: float | None = None
+    preparation: Preparation | None = None
+    device: str | None = None
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    counts: pd.DataFrame | None = None
+    perturbation_effects: pd.DataFrame | None = None
+    swap_effects: pd.DataFrame | None = None
+
+    @property
+    def is_network(self) -> bool:
+        """Whether this run trained a network, and not trees on a few numbers of each file."""
+        return self.network is not None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The parameters that make it what it is: neither its seed nor a place, nor what is off.
+
+        A parameter that is 0, empty or None is off, which is the same as a parameter that did not
+        exist yet when the run was made.
+        """
+        return {
+            key: value
+            for key, value in sorted(self.parameters.items())
+            if value and key not in (*PLACES, "SEED")
+        }
+
+    @property
+    def name(self) -> str:
+        """The step and all its settings, e.g. `"01_basic_cnn, 64 px, epochs 10"`.
+
+        It depends on this run alone, so that it is the same in every folder. Runs that differ only
+        in their seeds share it. For a figure, `selection.Step.label` is a shorter one.
+        """
+        return describe(self.step, self.settings)
+
+    def predictions(self) -> pd.DataFrame:
+        """Read the predictions of this run.
+
+        Returns:
+            One row an image of validation and test, with `PREDICTION_COLUMNS`: path below the
+            data's folder, patient, split, label (0 or 1), score of class 1, subtype.
+
+        Raises:
+            ValueError: They are missing or do not hold what they should.
+        """
+        path = self.folder / "predictions.csv"
+        try:
+            stored = pd.read_csv(path)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} cannot be read ({error}): run {self.step} again") from None
+        return _checked(stored)
+
+    def load_network(self) -> "keras.Model | None":
+        """Load the trained network.
+
+        Returns:
+            Uncompiled, as `models` builds it; None where the run kept none, as those of `assets/`.
+
+        Raises:
+            ValueError: The file is no network that Keras can load.
+        """
+        import keras
+
+        path = self.folder / "model.keras"
+        if not path.exists():
+            return None
+        try:
+            return keras.saving.load_model(path, compile=False)
+        except Exception as error:  # a broken zip, HDF5, another version: the list has no end
+            raise ValueError(f"{path} cannot be loaded ({error}): run {self.step} again") from None
+
+
+class Reading(NamedTuple):
+    """What `read` finds in a folder.
+
+    Attributes:
+        records: Sorted by step and time.
+        problems: What could not be read, with the columns run (the folder's name) and reason.
+    """
+
+    records: list[Record]
+    problems: pd.DataFrame
 
 
 class Run:
@@ -37,7 +178,7 @@ class Run:
     Args:
         folder: For this and other runs, a notebook's `RUN_DIR`; made if missing.
         step: The notebook's name without its ending, e.g. `"01_basic_cnn"`.
-        parameters: All that the run was asked for, JSON values.
+        parameters: All parameters of the notebook, JSON values.
         fingerprint: Of the data, as `loading.Images` has it.
 
     Attributes:
@@ -57,8 +198,8 @@ class Run:
         parameters: dict[str, Any],
         fingerprint: str,
     ) -> None:
-        asked = {name: value for name, value in parameters.items() if name not in PLACES}
-        digest = hashlib.sha256(json.dumps([asked, fingerprint], sort_keys=True).encode())
+        identity = {name: value for name, value in parameters.items() if name not in PLACES}
+        digest = hashlib.sha256(json.dumps([identity, fingerprint], sort_keys=True).encode())
         self.step = step
         self.parameters = parameters
         self.fingerprint = fingerprint
@@ -90,11 +231,11 @@ class Run:
         preparation: Preparation | None,
         predictions: pd.DataFrame,
         metrics: pd.DataFrame,
-        interventions: pd.DataFrame | None = None,
-        shares: pd.DataFrame | None = None,
-        **more: Any,
+        counts: pd.DataFrame,
+        perturbation_effects: pd.DataFrame | None = None,
+        swap_effects: pd.DataFrame | None = None,
     ) -> Path:
-        """Writes everything, the record last, and removes the checkpoint.
+        """Write everything, the record last, and remove the checkpoint.
 
         Args:
             model: The trained network; None for what is no network, such as `shortcuts.baseline`.
@@ -104,9 +245,9 @@ class Run:
             predictions: One row an image of validation and test, with `PREDICTION_COLUMNS`; other
                 columns are left out. The paths are stored from the data's folder on.
             metrics: As `thresholds.summary` returns it.
-            interventions: As `perturbations.effects` returns it, where they were done.
-            shares: As `swaps.effects` returns it, likewise.
-            **more: What else belongs into the record, JSON values, e.g. `counts`.
+            counts: Images of each split, as `loading.Images.counts` returns it.
+            perturbation_effects: As `perturbations.effects` returns it, if measured.
+            swap_effects: As `swaps.effects` returns it, if measured.
 
         Returns:
             The path of `record.json`.
@@ -115,8 +256,7 @@ class Run:
             ValueError: A column is missing, or a score is not a number.
             OSError: The folder cannot be written; the checkpoint is kept.
         """
-        _check_predictions(predictions)
-        stored = predictions[list(PREDICTION_COLUMNS)].copy()
+        stored = _checked(predictions).copy()
         top = Path(os.path.commonpath([str(Path(path).parent) for path in stored["path"]]))
         stored["path"] = [Path(path).relative_to(top).as_posix() for path in stored["path"]]
         # A patient whom no file name tells is a path as well.
@@ -134,12 +274,11 @@ class Run:
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "device": machine.device(),
             "versions": machine.versions(),
-            **more,
+            "counts": _rows(counts),
             "metrics": _rows(metrics),
+            "perturbation_effects": _rows(perturbation_effects),
+            "swap_effects": _rows(swap_effects),
         }
-        for name, table in (("interventions", interventions), ("shares", shares)):
-            if table is not None:
-                record[name] = _rows(table)
         if model is not None:
             with files.whole(self.folder / "model.keras") as unfinished:
                 model.save(unfinished)
@@ -153,139 +292,147 @@ class Run:
         return path
 
 
-def read(folder: Path | str) -> list[dict[str, Any]]:
-    """All finished runs in or below a folder.
+def read(folder: Path | str) -> Reading:
+    """Read all finished runs in or below a folder.
 
     Args:
         folder: A run's folder, or one that holds some.
 
     Returns:
-        The records, sorted by step and time, each with its own folder under `"folder"`. One that
-        cannot be read is left out with a warning that names it.
+        The records and, of runs that are not finished or cannot be read, the reasons.
 
     Raises:
-        ValueError: There are none.
+        ValueError: There are no records, or none that can be read.
     """
     folder = Path(folder).expanduser()
-    found = []
+    records: list[Record] = []
+    problems: dict[str, str] = {}
+    for path in sorted(folder.rglob("checkpoint")):
+        if path.is_dir() and not (path.parent / "record.json").exists():
+            problems[path.parent.name] = "not finished: run it again to resume it"
     for path in sorted(folder.rglob("record.json")):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            missing = {"step", "parameters", "metrics", "fingerprint", "finished"} - set(record)
-            if missing:
-                raise ValueError(f"it has no {', '.join(sorted(missing))}")
-            found.append(record | {"folder": path.parent})
-        except (OSError, ValueError, TypeError) as error:
-            warnings.warn(f"{path} left out: {error}", stacklevel=2)
-    if not found:
-        raise ValueError(f"no records in {folder}: run notebooks 01 to 04 with this RUN_DIR first")
-    return sorted(found, key=lambda record: (record["step"], record["finished"]))
+            stored = upgrade(json.loads(path.read_text(encoding="utf-8")))
+            records.append(_record(stored, path.parent))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            problems[path.parent.name] = f"its record cannot be read: {errors.one_line(error)}"
+    if not records:
+        reasons = "; ".join(f"{run}: {reason}" for run, reason in problems.items())
+        raise ValueError(
+            f"no records in {folder}: run notebooks 01 to 04 with this RUN_DIR first"
+            + (f". Left out: {reasons}" if reasons else "")
+        )
+    records.sort(key=lambda record: (record.step, record.finished))
+    return Reading(records, pd.DataFrame(problems.items(), columns=["run", "reason"]))
 
 
-def table(runs: Path | str | Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """One row a finished run.
+def upgrade(stored: Any) -> dict[str, Any]:
+    """Bring the content of a `record.json` that any version wrote up to date.
 
     Args:
-        runs: A folder as for `read`, or some records that it returned.
+        stored: What the file holds; it is not changed.
 
     Returns:
-        The columns step, run (the folder's name), the parameters in lower case, network,
-        weight_count, precision, epochs, best_epoch, training_seconds, fingerprint, and for every
-        metric at threshold .5 of validation and test `<split> <metric>` with `... low` and
-        `... high`.
+        The fields of `Record` but for the folder, as JSON values, with today's names. A network
+        whose record does not say how its images were prepared was trained by a version that
+        stretched them to `IMAGE_SIZE`, which becomes its preparation.
 
     Raises:
-        ValueError: There are no records.
+        ValueError: It is no record, or lacks what cannot be guessed.
+
+    Example:
+        >>> old = {"step": "00", "parameters": {"SEED": 3}, "fingerprint": "", "finished": ""}
+        >>> upgrade(old | {"metrics": [], "weights": 12})["weight_count"]
+        12
     """
-    rows = []
-    for record in read(runs) if isinstance(runs, str | Path) else runs:
-        row = {"step": record["step"], "run": record["folder"].name}
-        row |= {
-            name.lower(): value
-            for name, value in record["parameters"].items()
-            if name not in ("RUN_DIR", "EPOCHS")
-        }
-        # A notebook's parameter WEIGHTS, a file or a name, is a column already.
-        row |= {"network": record.get("network"), "weight_count": record.get("weights")}
-        names = ("precision", "epochs", "best_epoch", "training_seconds", "fingerprint")
-        row |= {name: record.get(name) for name in names}
-        for metric in record["metrics"]:
-            if metric["rule"] == Rule.HALF:
-                name = f"{metric['split']} {metric['metric']}"
-                row |= {
-                    name: metric["value"],
-                    f"{name} low": metric["low"],
-                    f"{name} high": metric["high"],
-                }
-        rows.append(row)
-    return pd.DataFrame(rows)
+    if not isinstance(stored, dict):
+        raise ValueError(f"a record is a JSON object, not {type(stored).__name__}")
+    if missing := sorted(set(_REQUIRED) - set(stored)):
+        raise ValueError(f"it has no {', '.join(missing)}")
+    for name, kind in _REQUIRED.items():
+        if not isinstance(stored[name], kind):
+            raise ValueError(
+                f"its {name} must be {kind.__name__}. Received: {str(stored[name])[:40]!r}"
+            )
+    stored = copy.deepcopy(stored)
+    upgraded = {_RENAMED.get(str(name), str(name)): stored[name] for name in stored}
+    for row in upgraded.get("perturbation_effects") or ():
+        if "intervention" in row:
+            row["perturbation"] = row.pop("intervention")
+    parameters = upgraded["parameters"]
+    upgraded.setdefault("seed", parameters.get("SEED"))
+    if upgraded.get("network") and not upgraded.get("preparation"):
+        if "IMAGE_SIZE" not in parameters:
+            raise ValueError("it has neither a preparation nor the parameter IMAGE_SIZE")
+        upgraded["preparation"] = {"image_size": parameters["IMAGE_SIZE"]}
+    for row in upgraded["metrics"]:
+        if lacking := [name for name in _METRIC_COLUMNS if name not in row]:
+            raise ValueError(f"its metrics have no {', '.join(lacking)}")
+        Rule(row["rule"])  # an error names a rule that this version does not know
+    return upgraded
 
 
-def predictions(record: dict[str, Any]) -> pd.DataFrame:
-    """The predictions of one record that `read` returned.
+def describe(step: str, settings: Mapping[str, Any]) -> str:
+    """Name a step by its notebook and some settings of it.
+
+    Args:
+        step: The notebook's name.
+        settings: Parameters and their values; the image size comes first.
 
     Returns:
-        One row an image of validation and test, with `PREDICTION_COLUMNS`.
+        The name.
 
-    Raises:
-        ValueError: They are missing or do not hold what they should.
+    Example:
+        >>> describe("01_basic_cnn", {"EPOCHS": 4, "IMAGE_SIZE": 64})
+        '01_basic_cnn, 64 px, epochs 4'
     """
-    path = Path(record["folder"]) / "predictions.csv"
-    try:
-        stored = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read ({error}): run {record['step']} again") from None
-    _check_predictions(stored)
-    return stored
+    size = [f"{settings['IMAGE_SIZE']} px"] if "IMAGE_SIZE" in settings else []
+    others = [
+        f"{key.lower().replace('_', ' ')} {value}"
+        for key, value in settings.items()
+        if key != "IMAGE_SIZE"
+    ]
+    return ", ".join([step, *size, *others])
 
 
-def preparation(record: dict[str, Any]) -> Preparation | None:
-    """How the images of one record that `read` returned were prepared.
-
-    Returns:
-        None for what is no network. Of a record that an earlier version wrote, what its notebook
-        did: `IMAGE_SIZE`, bilinear, stretched.
-    """
-    if not record.get("network"):
-        return None
-    stored = record.get("preparation") or {"image_size": record["parameters"]["IMAGE_SIZE"]}
-    return Preparation(**stored)
-
-
-def network(record: dict[str, Any]) -> "keras.Model | None":
-    """The trained network of one record that `read` returned.
-
-    Returns:
-        Uncompiled, as `models` builds it; None where the run kept none, as those of `assets/` do.
-
-    Raises:
-        ValueError: The file is no network that Keras can load.
-    """
-    import keras
-
-    path = Path(record["folder"]) / "model.keras"
-    if not path.exists():
-        return None
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except Exception as error:  # of a broken zip, of HDF5, of another version: there is no end
-        raise ValueError(f"{path} cannot be loaded ({error}): run {record['step']} again") from None
+def _record(stored: dict[str, Any], folder: Path) -> Record:
+    """The record of what `upgrade` returned; keys that this version does not know are left out."""
+    known = {field.name for field in dataclasses.fields(Record)} & set(stored)
+    values = {name: stored[name] for name in known if stored[name] is not None}
+    if "preparation" in values:
+        values["preparation"] = Preparation(**values["preparation"])
+    for name in ("counts", "perturbation_effects", "swap_effects"):
+        if name in values:
+            values[name] = _frame(values[name])
+    metrics = pd.DataFrame(values.pop("metrics"), columns=list(_METRIC_COLUMNS))
+    numbers = dict.fromkeys(("threshold", "value", "low", "high"), float)
+    return Record(folder=folder, metrics=metrics.astype(numbers), **values)
 
 
-def _check_predictions(predictions: pd.DataFrame) -> None:
-    missing = set(PREDICTION_COLUMNS) - set(predictions)
-    if missing:
-        raise ValueError(f"the predictions have no column {', '.join(sorted(missing))}")
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    # A column of nothing but null would be one of objects.
+    return frame.astype({name: float for name in frame if frame[name].isna().all()})
+
+
+def _checked(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The columns of predictions, the subtype from the file names where it was not stored."""
+    if missing := sorted(set(PREDICTION_COLUMNS) - {"subtype"} - set(predictions)):
+        raise ValueError(f"the predictions have no column {', '.join(missing)}")
     if predictions["score"].isna().any():
         raise ValueError(f"{int(predictions['score'].isna().sum())} predictions have no score")
+    if "subtype" not in predictions:
+        subtypes = [index.patient_of(Path(path))[1] for path in predictions["path"]]
+        predictions = predictions.assign(subtype=subtypes)
+    return predictions[list(PREDICTION_COLUMNS)].fillna({"subtype": ""})
 
 
 def _about_model(model: "keras.Model | None") -> dict[str, Any]:
     if model is None:
-        return {"network": None, "weights": None, "precision": None}
+        return {"network": None, "weight_count": None, "precision": None}
     computed = {layer.compute_dtype for layer in model.layers}
     precision = "bfloat16" if "bfloat16" in computed else "float32"
-    return {"network": model.name, "weights": model.count_params(), "precision": precision}
+    return {"network": model.name, "weight_count": model.count_params(), "precision": precision}
 
 
 def _about_training(history: pd.DataFrame | None) -> dict[str, Any]:
@@ -301,7 +448,9 @@ def _about_training(history: pd.DataFrame | None) -> dict[str, Any]:
     }
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _rows(table: pd.DataFrame | None) -> list[dict[str, Any]] | None:
+    if table is None:
+        return None
     return json.loads(table.to_json(orient="records", double_precision=6))
 
 

@@ -1,107 +1,215 @@
-"""The runs in a folder -> those whose numbers may stand side by side, step by step."""
+"""Choose the runs of a folder whose numbers may stand side by side, grouped into steps."""
 
 import collections
+import dataclasses
 import hashlib
 import json
-import re
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from xraylib.evaluation import metrics, thresholds
+from xraylib.evaluation.thresholds import Rule
 from xraylib.runs import records
+from xraylib.runs.records import Record
 
-if TYPE_CHECKING:
-    pass
+# Of metrics: a record has them to six digits.
+_ROUNDING = 1e-6
 
 
-class Comparable(NamedTuple):
-    """Runs whose numbers may stand side by side.
+@dataclass(frozen=True, eq=False)
+class Step:
+    """Runs that differ only in their seeds.
 
     Attributes:
-        steps: Of each step the predictions of its runs, which differ in their seeds only. A step is
-            named after its notebook and what tells it from another of the same, e.g.
-            `"03_vgg19, 64 px"`.
-        records: The same runs' records, in the same order.
-        left_out: What may not stand beside them: the columns run (the folder's name) and reason.
+        name: `Record.name`, the same in every folder.
+        label: A short name for tables and figures: the notebook, the image size, and what tells
+            this step from the others of its notebook and size in the same folder.
+        records: Of the runs, sorted by seed.
+        predictions: Of the runs, in the same order, as `Record.predictions` reads them.
     """
 
-    steps: dict[str, list[pd.DataFrame]]
-    records: dict[str, list[dict[str, Any]]]
+    name: str
+    label: str
+    records: tuple[Record, ...]
+    predictions: tuple[pd.DataFrame, ...]
+
+    @property
+    def is_network(self) -> bool:
+        """Whether these runs trained networks."""
+        return self.records[0].is_network
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The parameters that all of these runs have, `Record.settings`."""
+        return self.records[0].settings
+
+    @property
+    def test(self) -> pd.DataFrame:
+        """The predictions of the first run on test."""
+        first = self.predictions[0]
+        return first[first["split"] == "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Steps whose numbers may stand side by side.
+
+    Attributes:
+        steps: Sorted by notebook, image size and other settings.
+        left_out: The other runs, with the columns run (the folder's name) and reason.
+    """
+
+    steps: tuple[Step, ...]
     left_out: pd.DataFrame
 
+    @property
+    def records(self) -> list[Record]:
+        """Of all steps."""
+        return [record for step in self.steps for record in step.records]
 
-def comparable(folder: Path | str) -> Comparable:
-    """The runs in a folder that were tested on the same images, step by step.
+    @property
+    def predictions(self) -> dict[str, list[pd.DataFrame]]:
+        """The predictions of each step's runs by the step's label, as `comparison` takes them."""
+        return {step.label: list(step.predictions) for step in self.steps}
+
+    @property
+    def first(self) -> dict[str, pd.DataFrame]:
+        """The predictions of each step's first run by the step's label."""
+        return {step.label: step.predictions[0] for step in self.steps}
+
+
+def comparable(folder: Path | str) -> Selection:
+    """Select the runs in a folder that were tested on the same images, step by step.
 
     Left out by name are a run that is not finished or cannot be read, predictions that are missing
-    or hold something else than they should, a test of one class, a test of other images than most
-    runs have, and a network that saw other data than the others of its seed.
+    or do not hold what they should, a test of one class, a test of other images than most runs
+    have, and a network that saw other data than the others of its seed. Where a record's metrics
+    are not those of the scores stored beside it, they are computed again from the scores.
 
     Args:
-        folder: As for `read`.
+        folder: With records, as for `records.read`.
 
     Returns:
-        The runs by step, in the order of the steps' names and of the seeds.
+        The steps and what was left out.
 
     Raises:
         ValueError: There are no records, or none that can be compared.
     """
-    folder = Path(folder).expanduser()
-    left_out: dict[str, str] = {}
-    for path in sorted(folder.rglob("checkpoint")):
-        if path.is_dir() and not (path.parent / "record.json").exists():
-            left_out[path.parent.name] = "not finished: run it again, and it goes on"
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = records.read(folder)
-    for warning in caught:
-        name, _, reason = str(warning.message).partition(" left out: ")
-        left_out[Path(name).parent.name] = f"its record cannot be read: {reason}"
-    tested, scored = {}, {}
-    for number, record in enumerate(found):
+    found = records.read(folder)
+    left_out = dict(found.problems.itertuples(index=False, name=None))
+    readable: list[tuple[Record, pd.DataFrame, str]] = []
+    for record in found.records:
         try:
-            scored[number] = records.predictions(record)
-            tested[number] = _tested_on(scored[number])
+            predictions = record.predictions()
+            readable.append((record, predictions, _tested_on(predictions)))
         except ValueError as error:
-            left_out[record["folder"].name] = str(error)
-    usual = _most_common(tested.values())
-    seen = [
-        (found[number].get("seed"), found[number]["fingerprint"])
-        for number in tested
-        if found[number].get("network")
-    ]
-    runs: dict[str, list[int]] = {}
-    names = _step_names(found)
-    for number in tested:
-        record = found[number]
-        name, seed = record["folder"].name, record.get("seed")
-        of_seed = _most_common(print_ for other, print_ in seen if other == seed)
-        if tested[number] != usual:
-            left_out[name] = "tested on other images than most runs in this folder"
-        elif record.get("network") and record["fingerprint"] != of_seed:
-            left_out[name] = f"other data than the other networks of seed {seed}"
+            left_out[record.folder.name] = str(error)
+    usual_test = _most_common(digest for _, _, digest in readable)
+    networks = [record for record, _, _ in readable if record.is_network]
+    groups: dict[str, list[tuple[Record, pd.DataFrame]]] = {}
+    for record, predictions, digest in readable:
+        usual_data = _most_common(
+            other.fingerprint for other in networks if other.seed == record.seed
+        )
+        if digest != usual_test:
+            left_out[record.folder.name] = "tested on other images than most runs in this folder"
+        elif record.is_network and record.fingerprint != usual_data:
+            left_out[record.folder.name] = (
+                f"other data than the other networks of seed {record.seed}"
+            )
         else:
-            runs.setdefault(names[number], []).append(number)
-    for numbers in runs.values():
-        numbers.sort(key=lambda number: found[number].get("seed") or 0)
-    # Numbers by their size: 64 px before 224 px.
-    runs = dict(sorted(runs.items(), key=lambda item: in_order(item[0])))
-    if not runs:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+            groups.setdefault(record.name, []).append((record, predictions))
+    if not groups:
+        reasons = "; ".join(f"{run}: {reason}" for run, reason in left_out.items())
         raise ValueError(f"no run in {folder} can be compared with another: {reasons}")
-    return Comparable(
-        steps={name: [scored[number] for number in numbers] for name, numbers in runs.items()},
-        records={name: [found[number] for number in numbers] for name, numbers in runs.items()},
-        left_out=pd.DataFrame(left_out.items(), columns=["run", "reason"]),
-    )
+    return Selection(_steps(groups), pd.DataFrame(left_out.items(), columns=["run", "reason"]))
 
 
-def _tested_on(stored: pd.DataFrame) -> str:
+def best(steps: Sequence[Step], reached: pd.DataFrame) -> Step:
+    """Choose the step with the highest AUC on validation, a network if there is one.
+
+    Args:
+        steps: One or more.
+        reached: As `comparison.averages` returns it for their labels.
+
+    Returns:
+        The step.
+    """
+    auc = reached[(reached["metric"] == "AUC") & (reached["split"] == "validation")]
+    values = dict(zip(auc["step"], auc["value"], strict=True))
+    networks = [step for step in steps if step.is_network]
+    return max(networks or steps, key=lambda step: values[step.label])
+
+
+def _steps(groups: dict[str, list[tuple[Record, pd.DataFrame]]]) -> tuple[Step, ...]:
+    firsts = {name: runs[0][0] for name, runs in groups.items()}
+    steps = []
+    for name in sorted(groups, key=lambda name: _place(firsts[name])):
+        runs = sorted(groups[name], key=lambda run: run[0].seed or 0)
+        steps.append(
+            Step(
+                name,
+                _label(firsts[name], firsts.values()),
+                tuple(_with_metrics_of(*run) for run in runs),
+                tuple(predictions for _, predictions in runs),
+            )
+        )
+    return tuple(steps)
+
+
+def _label(record: Record, others: Iterable[Record]) -> str:
+    """The step, the image size, and the settings in which another of the same two differs."""
+    size = record.settings.get("IMAGE_SIZE")
+    alike = [
+        other.settings
+        for other in others
+        if other.step == record.step and other.settings.get("IMAGE_SIZE") == size
+    ]
+    telling = {
+        key: value
+        for key, value in record.settings.items()
+        if key == "IMAGE_SIZE" or any(other.get(key) != value for other in alike)
+    }
+    return records.describe(record.step, telling)
+
+
+def _place(record: Record) -> tuple[Any, ...]:
+    """What to sort steps by: numbers by their size, so that 64 px come before 224 px."""
+    settings = dict(record.settings)
+    size = settings.pop("IMAGE_SIZE", 0)
+    others = [
+        (key, value, "") if isinstance(value, int | float) else (key, 0, str(value))
+        for key, value in settings.items()
+    ]
+    return record.step, size, others
+
+
+def _with_metrics_of(record: Record, predictions: pd.DataFrame) -> Record:
+    """The record, its metrics computed again where they are not those of the scores."""
+    at_half = record.metrics[record.metrics["rule"] == Rule.HALF]
+    stored = at_half.set_index(["split", "metric"])["value"]
+    try:
+        for split, part in predictions.groupby("split"):
+            computed = metrics.estimate(
+                part["label"].to_numpy(), part["score"].to_numpy(), resamples=0
+            ).set_index("metric")["value"]
+            same = stored.reindex([(split, metric) for metric in computed.index])
+            if not np.allclose(same, computed, rtol=0, atol=_ROUNDING, equal_nan=True):
+                summary = thresholds.summary(predictions, seed=record.seed or 0)
+                return dataclasses.replace(record, metrics=summary)
+    except ValueError:
+        pass  # validation of one class: a comparison will say so
+    return record
+
+
+def _tested_on(predictions: pd.DataFrame) -> str:
     """A digest of the test images, their labels and their patients."""
-    test = stored[stored["split"] == "test"]
+    test = predictions[predictions["split"] == "test"]
     if set(test["label"]) != {0, 1}:
         raise ValueError(f"its test has the labels {sorted(set(test['label']))}: it needs 0 and 1")
     if not test["score"].between(0, 1).all():
@@ -114,54 +222,3 @@ def _most_common(values: Iterable[str]) -> str | None:
     """The most frequent value; of several the first."""
     counts = collections.Counter(values).most_common(1)
     return counts[0][0] if counts else None
-
-
-def _step_names(found: list[dict[str, Any]]) -> list[str]:
-    """Of each record its step's name, the same for runs that differ in their seeds only."""
-    asked = [
-        # What is 0 or empty is off, and so as good as not yet a parameter when the run was made.
-        {
-            key: value
-            for key, value in record["parameters"].items()
-            if value and key not in (*records.PLACES, "SEED")
-        }
-        for record in found
-    ]
-    names = []
-    for record, own in zip(found, asked, strict=True):
-        alike = [
-            other
-            for other, of in zip(asked, found, strict=True)
-            if of["step"] == record["step"] and other != own
-        ]
-        told = [f"{own['IMAGE_SIZE']} px"] if "IMAGE_SIZE" in own else []
-        told += [
-            f"{_words(key)} {own[key]}"
-            for key in own
-            if key != "IMAGE_SIZE"
-            and any(
-                other.get(key) != own[key] and other.get("IMAGE_SIZE") == own.get("IMAGE_SIZE")
-                for other in alike
-            )
-        ]
-        names.append(", ".join([record["step"], *told]))
-    return names
-
-
-def in_order(name: str) -> list[tuple[str, float]]:
-    """What to sort names of steps by: their words and numbers in turn, so that 64 is below 224."""
-    parts = re.split(r"(\d+(?:\.\d+)?)", name)
-    return list(zip(parts[::2], [*map(float, parts[1::2]), 0.0], strict=True))
-
-
-def _words(parameter: str) -> str:
-    return parameter.lower().replace("_", " ")
-
-
-def name(record: dict[str, Any]) -> str:
-    """What a run is called in a figure, e.g. `"03_vgg19, 224 px, seed 0"`."""
-    given = record["parameters"]
-    told = [f"{given['IMAGE_SIZE']} px"] if "IMAGE_SIZE" in given else []
-    if given.get("RANDOM_SCALE"):
-        told.append(f"{_words('RANDOM_SCALE')} {given['RANDOM_SCALE']}")
-    return ", ".join([record["step"], *told, f"seed {given.get('SEED')}"])

@@ -1,0 +1,166 @@
+"""Which runs of a folder stand side by side, under which names."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from support.runs import predictions, run
+
+from xraylib.evaluation import comparison
+from xraylib.evaluation.thresholds import Rule
+from xraylib.runs import selection
+
+SCORED = predictions(0.3, images=16)
+
+
+def plant(folder, *, step="01_cnn", seed=0, scored=SCORED, parameters=None, **more):
+    network = more.get("network", "tiny")
+    own = {"SEED": seed, "RUN_DIR": "runs"} | ({"IMAGE_SIZE": 64} if network else {})
+    return run(
+        folder.parent,
+        step,
+        scored,
+        name=folder.name,
+        seed=seed,
+        parameters=own | (parameters or {}),
+        **more,
+    )
+
+
+def labels(folder):
+    return {
+        step.label: [record.seed for record in step.records]
+        for step in selection.comparable(folder).steps
+    }
+
+
+def reasons(folder):
+    return selection.comparable(folder).left_out.set_index("run")["reason"].to_dict()
+
+
+# ------------------------------------------------------------------ steps and their names
+
+
+def test_runs_that_differ_in_the_seed_are_one_step(tmp_path):
+    for seed in (1, 0):
+        plant(tmp_path / f"small-{seed}", seed=seed)
+    plant(tmp_path / "large", parameters={"IMAGE_SIZE": 224, "EPOCHS": 4})
+    plant(tmp_path / "longer", parameters={"IMAGE_SIZE": 224, "EPOCHS": 9})
+    plant(tmp_path / "other", step="00_file_metadata", network=None, fingerprint="else")
+    steps = labels(tmp_path)
+    assert list(steps.items()) == [
+        ("00_file_metadata", [0]),
+        ("01_cnn, 64 px", [0, 1]),
+        ("01_cnn, 224 px, epochs 4", [0]),
+        ("01_cnn, 224 px, epochs 9", [0]),
+    ]
+
+
+def test_a_name_does_not_depend_on_the_neighbours_but_a_label_does(tmp_path):
+    settings = {"EPOCHS": 4, "RANDOM_SCALE": 0.35}
+    plant(tmp_path / "alone" / "a", parameters=settings)
+    plant(tmp_path / "both" / "a", parameters=settings)
+    plant(tmp_path / "both" / "b", parameters={"EPOCHS": 4})
+    (alone,) = selection.comparable(tmp_path / "alone").steps
+    without, beside = selection.comparable(tmp_path / "both").steps
+    assert alone.name == beside.name == "01_cnn, 64 px, epochs 4, random scale 0.35"
+    assert (alone.label, beside.label) == ("01_cnn, 64 px", "01_cnn, 64 px, random scale 0.35")
+    assert without.label == "01_cnn, 64 px"
+
+
+def test_what_is_off_is_no_other_step(tmp_path):
+    plant(tmp_path / "before", seed=0)
+    plant(tmp_path / "off", seed=1, parameters={"RANDOM_SCALE": 0.0})
+    plant(tmp_path / "on", seed=1, parameters={"RANDOM_SCALE": 0.35})
+    assert labels(tmp_path) == {
+        "01_cnn, 64 px": [0, 1],
+        "01_cnn, 64 px, random scale 0.35": [1],
+    }
+
+
+def test_a_step_has_the_predictions_of_its_runs(tmp_path):
+    plant(tmp_path / "a", scored=SCORED.assign(score=0.25))
+    plant(tmp_path / "b", seed=1, scored=SCORED.assign(score=0.75))
+    chosen = selection.comparable(tmp_path)
+    (step,) = chosen.steps
+    assert [rows["score"].iloc[0] for rows in step.predictions] == [0.25, 0.75]
+    assert set(step.test["split"]) == {"test"} and set(step.test["score"]) == {0.25}
+    assert list(chosen.predictions) == list(chosen.first) == ["01_cnn, 64 px"]
+    assert [record.folder.name for record in chosen.records] == ["a", "b"]
+
+
+# ------------------------------------------------------------------ what is left out
+
+
+def test_what_cannot_be_compared_is_left_out_by_name(tmp_path):
+    for seed in (0, 1, 2):
+        plant(tmp_path / f"good-{seed}", seed=seed)
+    (plant(tmp_path / "gone") / "predictions.csv").unlink()
+    plant(tmp_path / "nan", scored=SCORED.assign(score=np.nan), metrics=[])
+    plant(tmp_path / "outside", scored=SCORED.assign(score=1.5), metrics=[])
+    plant(tmp_path / "one", scored=SCORED.assign(label=0), metrics=[])
+    plant(tmp_path / "fewer", scored=SCORED[SCORED["patient"] != "test 0"])
+    plant(tmp_path / "mixed", seed=1, fingerprint="ffff")
+    (tmp_path / "dead" / "checkpoint").mkdir(parents=True)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "record.json").write_text("{")
+    messages = {
+        "gone": "predictions.csv cannot be read",
+        "nan": "32 predictions have no score",
+        "outside": r"scores outside \[0, 1\]",
+        "one": r"labels \[0\]",
+        "fewer": "tested on other images",
+        "mixed": "other data than the other networks of seed 1",
+        "dead": "not finished",
+        "torn": "record cannot be read",
+    }
+    left_out = reasons(tmp_path)
+    assert set(left_out) == set(messages)
+    for name, message in messages.items():
+        assert re.search(message, left_out[name]), left_out[name]
+    assert labels(tmp_path) == {"01_cnn, 64 px": [0, 1, 2]}
+
+
+def test_a_run_that_is_trained_again_is_not_unfinished(tmp_path):
+    (plant(tmp_path / "run") / "checkpoint").mkdir()
+    assert reasons(tmp_path) == {}
+
+
+def test_nothing_to_compare(tmp_path):
+    with pytest.raises(ValueError, match=r"no records in .*: run notebooks 01 to 04"):
+        selection.comparable(tmp_path)
+    (plant(tmp_path / "gone") / "predictions.csv").unlink()
+    with pytest.raises(ValueError, match=r"no run in .* can be compared .*gone: .*cannot be read"):
+        selection.comparable(tmp_path)
+
+
+# ------------------------------------------------------------------ metrics and the best step
+
+
+def test_metrics_that_are_those_of_the_scores_are_taken_as_they_are(tmp_path):
+    plant(tmp_path / "run")
+    (record,) = selection.comparable(tmp_path).records
+    stored = json.loads((tmp_path / "run" / "record.json").read_text())["metrics"]
+    assert record.metrics["low"].tolist() == [row["low"] for row in stored]
+
+
+def test_metrics_that_are_not_those_of_the_scores_are_computed_again(tmp_path):
+    own = plant(tmp_path / "run")
+    right = SCORED.assign(score=SCORED["label"] * 0.5 + 0.25)
+    right.to_csv(own / "predictions.csv", index=False)
+    (record,) = selection.comparable(tmp_path).records
+    at_half = record.metrics[record.metrics["rule"] == Rule.HALF]
+    assert at_half.loc[at_half["metric"] == "AUC", "value"].tolist() == [1, 1]
+
+
+def test_the_best_step_is_a_network_where_there_is_one(tmp_path):
+    plant(tmp_path / "trees", step="00_file_metadata", network=None, scored=predictions(1.0))
+    plant(tmp_path / "weak", step="01_cnn", scored=predictions(0.0))
+    plant(tmp_path / "strong", step="02_cnn", scored=predictions(0.9))
+    steps = selection.comparable(tmp_path).steps
+    reached = comparison.averages(
+        {step.label: list(step.predictions) for step in steps}, resamples=0
+    )
+    assert selection.best(steps, reached).label == "02_cnn, 64 px"
+    assert selection.best(steps[:1], reached).label == "00_file_metadata"
