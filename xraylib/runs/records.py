@@ -231,7 +231,7 @@ class Run:
         preparation: Preparation | None,
         predictions: pd.DataFrame,
         metrics: pd.DataFrame,
-        counts: pd.DataFrame,
+        counts: pd.DataFrame | None = None,
         perturbation_effects: pd.DataFrame | None = None,
         swap_effects: pd.DataFrame | None = None,
     ) -> Path:
@@ -245,7 +245,7 @@ class Run:
             predictions: One row an image of validation and test, with `PREDICTION_COLUMNS`; other
                 columns are left out. The paths are stored from the data's folder on.
             metrics: As `thresholds.summary` returns it.
-            counts: Images of each split, as `loading.Images.counts` returns it.
+            counts: Images of each split, as `loading.Images.counts` returns it, if known.
             perturbation_effects: As `perturbations.effects` returns it, if measured.
             swap_effects: As `swaps.effects` returns it, if measured.
 
