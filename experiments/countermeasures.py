@@ -200,7 +200,7 @@ def on_synthetic(seeds: list[int]) -> None:
 
 def _on_made(name: str, *, seed: int, **how: Any) -> list[dict[str, Any]]:
     traps = {"no trap": (), "all traps": dataset.TRAPS}.get(name, (name,))
-    place = cache.cache_folder() / "experiments" / f"{name}-{seed}"
+    place = cache.cache_folder() / f"synthetic-{name}-{seed}"
     tree = sources.locate(dataset.make_tree(place, seed=seed, traps=traps))
     table = splits.hold_out_validation(index.from_tree(tree), seed=seed)
     return study(table, {"traps": name}, seed=seed, **how)

@@ -1,6 +1,5 @@
 import errno
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -31,7 +30,9 @@ def read(place):
 
 
 def keep(key="a", *, size=1000, make=make, read=read):
-    return cache.kept("pixels", key, what="a thousand sevens", size=size, make=make, read=read)
+    return cache.load_or_make(
+        "pixels", key, what="a thousand sevens", size=size, make=make, read=read
+    )
 
 
 def names(folder):
@@ -40,11 +41,6 @@ def names(folder):
 
 def refuse(place):
     raise AssertionError("made again")
-
-
-def used(folder, key, seconds):
-    """Says when an entry was used last."""
-    os.utime(folder / "pixels" / key, (seconds, seconds))
 
 
 # ------------------------------------------------------------------ cache_folder
@@ -78,7 +74,7 @@ def test_cache_folder_that_is_a_file(folder):
         cache.cache_folder()
 
 
-# ------------------------------------------------------------------ kept
+# ------------------------------------------------------------------ load_or_make
 
 
 def test_made_once(folder):
@@ -183,7 +179,7 @@ def test_a_disk_without_locks(folder, monkeypatch):
 
 
 def test_another_process_was_faster_on_a_disk_without_locks(folder, monkeypatch):
-    monkeypatch.setattr(cache, "_locked", lambda *_, **__: threading.Lock())
+    monkeypatch.setattr(cache, "locked", lambda *_, **__: threading.Lock())
 
     def make_after_another(place):
         make(place, 8)
@@ -214,7 +210,7 @@ def test_of_several_processes_one_makes_it():
         "import numpy as np; from xraylib import cache; "
         "make = lambda place: (print('made'), np.save(place / 'a.npy', np.arange(3))); "
         "read = lambda place: cache.array(place / 'a.npy'); "
-        "print(cache.kept('pixels', 'a', what='', size=9, make=make, read=read).tolist())"
+        "print(cache.load_or_make('pixels', 'a', what='', size=9, make=make, read=read).tolist())"
     )
     processes = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -248,124 +244,6 @@ def test_an_array_of_another_format(tmp_path):
         cache.array(tmp_path / "a.npy")
 
 
-# ------------------------------------------------------------------ entries
-
-
-def test_nothing_yet():
-    assert cache.entries().empty
-    assert cache.entries().columns.tolist() == ["name", "what", "bytes", "used", "state"]
-    assert cache.prune().empty
-
-
-def test_the_last_used_first(folder):
-    for key, seconds in (("a", 100), ("b", 300), ("c", 200)):
-        keep(key)
-        used(folder, key, seconds)
-    table = cache.entries()
-    assert table["name"].tolist() == ["pixels/b", "pixels/c", "pixels/a"]
-    assert set(table["what"]) == {"a thousand sevens"} and set(table["state"]) == {""}
-    about = (folder / "pixels/a/about.json").stat().st_size
-    assert table["bytes"].tolist() == [1128 + about] * 3
-    assert [used.timestamp() for used in table["used"]] == [300, 200, 100]
-    keep("a", make=refuse)
-    assert cache.entries()["name"][0] == "pixels/a"
-
-
-def test_data_sets_are_listed_and_what_is_not_known_is_not(folder):
-    for name in ("kaggle", "synthetic-3", "experiments/no trap-0", "holidays"):
-        (folder / name).mkdir(parents=True)
-    table = cache.entries().sort_values("name")
-    assert table["name"].tolist() == ["experiments/no trap-0", "kaggle", "synthetic-3"]
-    cache.prune(everything=True)
-    assert (folder / "holidays").is_dir()
-
-
-def test_looking_makes_no_lock(folder):
-    keep()
-    cache.entries()
-    assert names(folder) == ["a"]
-
-
-# ------------------------------------------------------------------ prune
-
-
-def test_the_longest_unused_go_first(folder):
-    for key, seconds in (("a", 100), ("b", 300), ("c", 200)):
-        keep(key)
-        used(folder, key, seconds)
-    each = int(cache.entries()["bytes"][0])
-    assert cache.prune(3 * each).empty
-    assert cache.prune(2 * each)["name"].tolist() == ["pixels/a"]
-    assert cache.prune(each - 1)["name"].tolist() == ["pixels/c", "pixels/b"]
-    assert names(folder) == []
-
-
-def test_data_sets_go_only_if_everything_may(folder):
-    keep()
-    (folder / "kaggle").mkdir()
-    (folder / "kaggle" / "archive.zip").write_bytes(bytes(10**6))
-    assert cache.prune()["name"].tolist() == ["pixels/a"]
-    assert cache.prune(10**6, everything=True).empty
-    assert cache.prune(everything=True)["name"].tolist() == ["kaggle"]
-    assert not (folder / "kaggle").exists()
-
-
-def test_a_link_goes_and_what_it_leads_to_stays(folder, tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "archive.zip").write_bytes(b"zip")
-    folder.mkdir()
-    (folder / "kaggle").symlink_to(tmp_path / "mine")
-    assert cache.prune(everything=True)["name"].tolist() == ["kaggle"]
-    assert not (folder / "kaggle").exists()
-    assert (tmp_path / "mine" / "archive.zip").exists()
-
-
-def test_what_is_mapped_stays(folder):
-    mapped = keep()
-    part = mapped[10:20]
-    del mapped
-    assert cache.entries()["state"].tolist() == ["in use"]
-    assert cache.prune().empty
-    assert part.tolist() == [7] * 10
-    del part
-    assert cache.entries()["state"].tolist() == [""]
-    assert cache.prune()["name"].tolist() == ["pixels/a"]
-
-
-def test_what_is_being_made_stays(folder):
-    def make_and_prune(place):
-        make(place)
-        assert cache.entries()["state"].tolist() == ["in use"]
-        assert cache.prune().empty
-
-    assert keep(make=make_and_prune).tolist() == [7] * 1000
-
-
-def test_what_a_stopped_process_left_goes_first_and_always(folder):
-    keep()
-    left = folder / "pixels" / ".writing-b-x1y2"
-    left.mkdir()
-    make(left)
-    table = cache.entries().set_index("name")
-    assert table["state"].to_dict() == {"pixels/a": "", "pixels/.writing-b-x1y2": "unfinished"}
-    assert cache.prune(10**9)["name"].tolist() == ["pixels/.writing-b-x1y2"]
-    assert names(folder) == ["a"]
-
-
-def test_a_data_set_being_unpacked_stays(folder):
-    (folder / "kaggle").mkdir(parents=True)
-    (folder / "kaggle" / "part").write_bytes(b"part")
-    with cache.data_set_locked("kaggle"):
-        assert cache.entries()["state"].tolist() == ["in use"]
-        assert cache.prune(everything=True).empty
-    assert cache.prune(everything=True)["name"].tolist() == ["kaggle"]
-
-
-def test_fewer_than_no_bytes():
-    with pytest.raises(ValueError, match=r"to must be 0 bytes or more\. Received: -1"):
-        cache.prune(-1)
-
-
 # ------------------------------------------------------------------ data_set_locked
 
 
@@ -389,27 +267,3 @@ def test_no_lock(monkeypatch):
         cache.data_set_locked("kaggle"),
     ):
         pass
-
-
-# ------------------------------------------------------------------ parse_size
-
-
-@pytest.mark.parametrize(
-    "text, expected",
-    [
-        ("0", 0),
-        ("12", 12),
-        ("3 kB", 3000),
-        ("500MB", 5 * 10**8),
-        ("1.5gb", 15 * 10**8),
-        ("2T", 2 * 10**12),
-    ],
-)
-def test_sizes(text, expected):
-    assert cache.parse_size(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "GB", "-1GB", "5 apples", "1e3", "5PB"])
-def test_no_size(text):
-    with pytest.raises(ValueError, match="give a size such as"):
-        cache.parse_size(text)

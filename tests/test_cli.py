@@ -127,7 +127,9 @@ def test_cache_lists_and_prunes(tmp_path, capsys, monkeypatch):
     (tmp_path / "synthetic-9" / "made.json").write_text("{}")
     assert cli.main(["cache"]) == 0
     first, second, last = sorted(capsys.readouterr().out.splitlines())
-    assert first.startswith("       0.0 MB  20") and first.endswith("synthetic-9  made radiographs")
+    assert first.startswith("       0.0 MB  20") and first.endswith(
+        "synthetic-9  synthetic radiographs"
+    )
     assert second.startswith("       1.5 MB  20") and second.endswith("pixels/a1  decoded images")
     assert last == f"1.5 MB in {tmp_path}"
 

@@ -19,7 +19,7 @@ WINGS = [
     "report",
 ]
 # Used by every wing, and by themselves of no wing.
-GROUND = {"errors", "files", "machine", "progress", "cache"}
+GROUND = {"errors", "files", "machine", "progress", "cache", "pruning"}
 # They put wings together.
 ROOF = {"cli", "classifier"}
 

@@ -299,20 +299,20 @@ def _add_cache(commands: _Commands) -> None:
 
 
 def _cache(arguments: argparse.Namespace) -> int:
-    from xraylib import cache
+    from xraylib import cache, pruning
 
-    entries = cache.entries()
+    entries = pruning.entries()
     _print_entries(entries)
     print(f"{entries['bytes'].sum() / 1e6:,.1f} MB in {cache.cache_folder()}")
     return 0
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    from xraylib import cache
+    from xraylib import pruning
 
-    removed = cache.prune(cache.parse_size(arguments.to), everything=arguments.all)
+    removed = pruning.prune(pruning.parse_size(arguments.to), everything=arguments.all)
     _print_entries(removed)
-    left = cache.entries()["bytes"].sum()
+    left = pruning.entries()["bytes"].sum()
     print(f"removed {removed['bytes'].sum() / 1e6:,.1f} MB, {left / 1e6:,.1f} MB are left")
     return 0
 

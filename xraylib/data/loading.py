@@ -205,7 +205,7 @@ def decode(table: pd.DataFrame, preparation: Preparation) -> Images:
     contents = list(_each(_content, paths, description="checking"))
     size = preparation.image_size
     # By position, for one file may stand in the table twice.
-    pixels, reasons = cache.kept(
+    pixels, reasons = cache.load_or_make(
         "pixels",
         _digest([*_settings(preparation), *contents]),
         what=f"{len(paths):,} images, {preparation}",

@@ -234,7 +234,7 @@ def _computed(base: keras.Model, batches: loading.Batches, *, views: int) -> tup
 
     what = f"{shape[1]:,} images, {views} views, features {shape[2:]}"
     size = 4 * int(np.prod(shape))
-    return cache.kept("features", key, what=what, size=size, make=make, read=read), key
+    return cache.load_or_make("features", key, what=what, size=size, make=make, read=read), key
 
 
 def _key(base: keras.Model, ordered: loading.Batches, views: int) -> str:
