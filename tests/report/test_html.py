@@ -60,6 +60,10 @@ def test_nothing_from_data_becomes_markup(picture):
     assert "".join(page.texts).count(NASTY) == 10
 
 
+def test_what_is_no_block_is_escaped():
+    assert "&lt;b&gt;" in html.page("Results", ["<b>"])
+
+
 def test_an_interval_and_a_p_stay_on_one_line():
     space = "\N{NO-BREAK SPACE}"
     frame = pd.DataFrame({"a": ["-.01 [-.020, +1.0] ± .003 of 5"], "b": ["p < .001, [a, b]"]})

@@ -239,13 +239,8 @@ def test_steps_shows_value_and_interval(reached):
     assert (places[0] < places[1]).all()
 
 
-def test_steps_bears_an_interval_that_rounding_put_beside_its_value(reached):
-    reached.loc[2, "high"] = 1 - 1e-12
-    reached.loc[3, "low"] = 0.8 + 1e-12
-    render(plots.steps(reached))
-
-
-def test_steps_bears_what_is_not_defined(reached):
+def test_steps_bears_rounding_errors_and_what_is_not_defined(reached):
+    reached.loc[2, "high"] = 1 - 1e-12  # below the value of 1
     reached.loc[3, ["value", "low", "high"]] = np.nan
     (ax,) = render(plots.steps(reached))
     assert len(ax.get_yticklabels()) == 2

@@ -89,11 +89,12 @@ def table(frame: pd.DataFrame, *, caption: str, stacked: bool = False) -> Block:
     Returns:
         The block.
     """
-    columns = [
-        {"name": name, "kind": "number" if pd.api.types.is_numeric_dtype(dtype) else "text"}
-        for name, dtype in frame.dtypes.items()
+    kinds = ["number" if pd.api.types.is_numeric_dtype(dtype) else "text" for dtype in frame.dtypes]
+    columns = list(zip(frame.columns, kinds, strict=True))
+    rows = [
+        list(zip(columns, map(_cell, row), strict=True))
+        for row in frame.itertuples(index=False, name=None)
     ]
-    rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
     return _block("table", columns, rows, caption, stacked)
 
 
