@@ -4,7 +4,7 @@
 shares.csv (`swaps.effects`) into assets/results/shortcuts. RUNS holds records and models as the
 notebooks leave them, FOLDER the images they were trained on; `--shapes` names a CSV of the columns
 file, width and height, where the images themselves no longer have their shape. Every network is
-written as it comes; started again, those that are there are not asked again.
+written as it comes; a second start skips those that are there.
 """
 
 import argparse
@@ -19,31 +19,32 @@ from xraylib.explain import perturbations, swaps
 from xraylib.runs import records
 
 
-def ask(runs: Path, data: Path, *, aspects: pd.Series | None, images: int) -> None:
-    """Adds the effects and the shares of all runs that left a network to the two files."""
-    effects, shares = (RESULTS / name for name in ("cues.csv", "shares.csv"))
+def measure(runs: Path, data: Path, *, aspects: pd.Series | None, images: int) -> None:
+    """Add the effects of perturbations and swaps on all networks of `runs` to the two files."""
+    of_perturbations, of_swaps = (RESULTS / name for name in ("cues.csv", "shares.csv"))
     networks = 0
     for record in records.read(runs).records:
         model = record.load_network()
-        if model is None:
+        preparation = record.preparation
+        if model is None or preparation is None:
             continue
         networks += 1
-        name, seed, preparation = record.folder.name, record.seed or 0, record.preparation
-        if shares.exists() and name in set(pd.read_csv(shares)["run"]):
+        name, seed = record.folder.name, record.seed or 0
+        if of_swaps.exists() and name in set(pd.read_csv(of_swaps)["run"]):
             continue
         table = splits.hold_out_validation(index.from_tree(sources.locate(data)), seed=seed)
         train, validation = (table[table["split"] == split] for split in ("train", "validation"))
-        scored_then = record.predictions().query("split == 'validation'")["path"]
-        if {Path(path).name for path in scored_then} != {path.name for path in validation["path"]}:
+        expected = record.predictions().query("split == 'validation'")["path"]
+        if {Path(path).name for path in expected} != {path.name for path in validation["path"]}:
             raise SystemExit(f"{data} does not give the validation images of {record.folder}")
         profiles = profiles_of(train, aspects, seed=seed)
-        changed = perturbations.rescore(model, validation, preparation, images=images, seed=seed)
-        given = swaps.rescore(model, validation, preparation, profiles, images=images, seed=seed)
-        share = swaps.effects(given, seed=seed)
-        # The shares last, for they tell what is done.
-        _add(effects, name, changed, perturbations.effects(changed, seed=seed))
-        _add(shares, name, changed, share)
-        print(name, share.set_index("cue")["value"].round(2).to_dict(), flush=True)
+        perturbed = perturbations.rescore(model, validation, preparation, images=images, seed=seed)
+        swapped = swaps.rescore(model, validation, preparation, profiles, images=images, seed=seed)
+        effects = swaps.effects(swapped, seed=seed)
+        _add(of_perturbations, name, perturbed, perturbations.effects(perturbed, seed=seed))
+        # Last, for a run in this file is complete.
+        _add(of_swaps, name, swapped, effects)
+        print(name, effects.set_index("cue")["value"].round(2).to_dict(), flush=True)
     if not networks:
         raise SystemExit(f"no trained networks (model.keras) in {runs}")
 
@@ -69,10 +70,10 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--shapes", type=Path)
     parser.add_argument("--images", type=int, default=0, help="of validation, 0 for all")
-    asked = parser.parse_args()
-    known = None
-    if asked.shapes:
-        listed = pd.read_csv(asked.shapes).set_index("file")
-        known = listed["width"] / listed["height"]
+    arguments = parser.parse_args()
+    aspects = None
+    if arguments.shapes:
+        shapes = pd.read_csv(arguments.shapes).set_index("file")
+        aspects = shapes["width"] / shapes["height"]
     RESULTS.mkdir(parents=True, exist_ok=True)
-    ask(asked.runs, asked.data, aspects=known, images=asked.images)
+    measure(arguments.runs, arguments.data, aspects=aspects, images=arguments.images)

@@ -65,11 +65,11 @@ def scaled(pixels: np.ndarray, *, width: float = 1.0, height: float = 1.0) -> np
     """
     rows, columns = pixels.shape
     shape = max(1, round(rows * height)), max(1, round(columns * width))
-    picture = np.asarray(Image.fromarray(pixels).resize(shape[::-1], Image.Resampling.BICUBIC))
+    result = np.asarray(Image.fromarray(pixels).resize(shape[::-1], Image.Resampling.BICUBIC))
     missing = [max(0, rows - shape[0]), max(0, columns - shape[1])]
-    picture = np.pad(picture, [(side // 2, side - side // 2) for side in missing], mode="edge")
-    top, left = (picture.shape[0] - rows) // 2, (picture.shape[1] - columns) // 2
-    return picture[top : top + rows, left : left + columns]
+    result = np.pad(result, [(side // 2, side - side // 2) for side in missing], mode="edge")
+    top, left = (result.shape[0] - rows) // 2, (result.shape[1] - columns) // 2
+    return result[top : top + rows, left : left + columns]
 
 
 def framed(pixels: np.ndarray, *, border: float) -> np.ndarray:
@@ -222,15 +222,20 @@ def _prepared(
             bar.update(len(results))
 
 
-def paired_logits(scored: pd.DataFrame, *, by: str) -> pd.DataFrame:
-    """Put the logits of an image beside each other.
+def paired_logits(
+    scored: pd.DataFrame, *, by: str, resamples: int, seed: int
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Put the logits of an image beside each other, and resample the patients.
 
     Args:
         scored: What `rescore` returns.
         by: `"perturbation"` or `"cue"`: one column each.
+        resamples: Bootstrap resamples of patients.
+        seed: Random seed of the bootstrap.
 
     Returns:
-        One row per image, indexed by path, patient and label, float64.
+        The logits, one row per image; the labels, (images,); and the weights of the images, 1 in
+        the first row and then as often as each resample has them, (1 + resamples, images).
 
     Raises:
         ValueError: There are no unchanged images, or only one class.
@@ -240,12 +245,14 @@ def paired_logits(scored: pd.DataFrame, *, by: str) -> pd.DataFrame:
     )
     if not {UNCHANGED, ""} & set(wide):
         raise ValueError("there are no unchanged images to compare with: see rescore")
-    labels = set(wide.index.get_level_values("label"))
-    if labels != {0, 1}:
+    labels = wide.index.get_level_values("label").to_numpy()
+    if set(labels) != {0, 1}:
         raise ValueError(
-            f"effects need images of both classes. Received: only the label {labels.pop()}"
+            f"effects need images of both classes. Received: only the label {labels[0]}"
         )
-    return wide
+    patients = wide.index.get_level_values("patient").to_numpy()
+    resampled = intervals.patient_weights(patients, resamples, seed)
+    return wide, labels, np.vstack([np.ones(len(labels)), resampled])
 
 
 def effects(
@@ -270,17 +277,14 @@ def effects(
     Raises:
         ValueError: There are no unchanged images, or only one class.
     """
-    wide = paired_logits(scored, by="perturbation")
-    labels = wide.index.get_level_values("label").to_numpy()
-    patients = wide.index.get_level_values("patient").to_numpy()
-    weights = np.vstack(
-        [np.ones(len(labels)), intervals.patient_weights(patients, resamples, seed)]
+    logits, labels, weights = paired_logits(
+        scored, by="perturbation", resamples=resamples, seed=seed
     )
-    before = wide[UNCHANGED].to_numpy()
+    before = logits[UNCHANGED].to_numpy()
     cues = scored.drop_duplicates("perturbation").set_index("perturbation")["cue"]
     rows: list[tuple[str, str, str, np.ndarray]] = []
     for name in cues.index.drop(UNCHANGED):
-        measures = _measures(labels, before, wide[name].to_numpy(), threshold, weights)
+        measures = _measures(labels, before, logits[name].to_numpy(), threshold, weights)
         rows += [(cues[name], name, measure, measures[measure]) for measure in MEASURES]
     table = pd.DataFrame(rows, columns=["cue", "perturbation", "measure", "value"])
     values = np.stack(table["value"].tolist())

@@ -31,7 +31,6 @@ from xraylib.data import reading
 from xraylib.data.augmentation import recompressed
 from xraylib.data.preparation import Preparation
 from xraylib.data.resizing import Grey
-from xraylib.evaluation import intervals
 from xraylib.explain import perturbations
 
 CUES: Final = ("compression", "shape", "sharpness", "exposure")
@@ -222,13 +221,10 @@ def effects(scored: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd
     Raises:
         ValueError: There are no unchanged images, or only one class.
     """
-    wide = perturbations.paired_logits(scored, by="cue")
-    labels = wide.index.get_level_values("label").to_numpy()
-    patients = wide.index.get_level_values("patient").to_numpy()
-    weights = np.vstack(
-        [np.ones(len(labels)), intervals.patient_weights(patients, resamples, seed)]
+    logits, labels, weights = perturbations.paired_logits(
+        scored, by="cue", resamples=resamples, seed=seed
     )
-    before = wide[""].to_numpy()
+    before = logits[""].to_numpy()
 
     def means(values: np.ndarray, label: int) -> np.ndarray:
         """Average the images of one class, for each row of weights."""
@@ -239,8 +235,8 @@ def effects(scored: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd
     gap = means(before, 1) - means(before, 0)
     gap = np.where(gap > 0, gap, np.nan)
     rows = []
-    for cue in (name for name in CUES if name in wide):
-        change = wide[cue].to_numpy() - before
+    for cue in (name for name in CUES if name in logits):
+        change = logits[cue].to_numpy() - before
         by_class = means(change, 0) / gap, -means(change, 1) / gap
         both = (by_class[0] + by_class[1]) / 2
         bootstrap = both[1:][np.isfinite(both[1:])]
