@@ -16,7 +16,13 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import kernels
+# Before Keras, for TensorFlow reads these when it is loaded. Of two processes on one GPU, none may
+# take all of its memory. In a process of `as_it_comes`, xraylib comes too late to ask for kernels.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+if "BENCHMARK_AS_IT_COMES" in os.environ:
+    import tensorflow  # noqa: F401
+else:
+    import xraylib  # noqa: F401
 
 # isort: split
 import keras
@@ -122,12 +128,12 @@ def alone(work: Callable[..., _Result], *given: object) -> _Result:
 
 @contextlib.contextmanager
 def as_it_comes() -> Iterator[Callable[..., Any]]:
-    """A process with TensorFlow as those have it who do not load xraylib; see `kernels`.
+    """A process with TensorFlow as it is without xraylib, which asks for other kernels.
 
     It waits while others work. Gives a function that calls a module's function there and waits
     for what it returns.
     """
-    changed = {kernels.ASKED: kernels.ASKED_BY_USER, kernels.AS_IT_COMES: "1"}
+    changed: dict[str, str | None] = {"TF_ENABLE_ONEDNN_OPTS": None, "BENCHMARK_AS_IT_COMES": "1"}
     before = {name: os.environ.get(name) for name in changed}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:

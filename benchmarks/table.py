@@ -13,10 +13,7 @@ BENCHMARKS: Final = {
     "loading": "files to batches",
     "augmentation": "random changes of the images",
     "training": "training steps and heads",
-    "utilization": "share of the arithmetic peak that training reaches",
     "scoring": "files to scores",
-    "growth": "more images, larger images",
-    "near_copies": "search for near copies",
 }
 
 
@@ -73,7 +70,7 @@ def _machines(reports: Mapping[str, dict[str, Any]]) -> list[str]:
         ran.setdefault(side_by_side.told(machine), []).append(told)
     return [
         f"Machine: {machine}. On it, with the load average of the minute before: "
-        f"{', '.join(names)}. That of a later one is in part of the one before it."
+        f"{', '.join(names)}. Each benchmark adds to that of the next."
         for machine, names in ran.items()
     ]
 
@@ -101,8 +98,6 @@ def _further(name: str, report: Mapping[str, Any]) -> list[str]:
     parts += report.get("notes", [])
     for title, table in report.get("tables", {}).items():
         parts += [f"{title[0].upper()}{title[1:]}:", side_by_side.markdown(table)]
-    if "figure" in report:
-        parts.append(f"![{BENCHMARKS[name]}]({report['figure']})")
     return parts
 
 
