@@ -7,9 +7,7 @@ recipe with the base in the graph. All take the same batches of uint8 pixels and
 the same rate, clipped at the same norm. Writes `results/training.json`.
 """
 
-import contextlib
 import functools
-import io
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -85,9 +83,9 @@ def steps(call: Callable[..., Any], repeats: int) -> tuple[list[dict[str, Any]],
     batches = noise(BATCH_SIZE, IMAGE_SIZE)
     pixels, labels = batches[0]
     ours = models.vgg19(IMAGE_SIZE)
-    # Ten thousand epochs of one batch: long work, which a trial is for.
-    way, reason = precision.choose(ours, batches, epochs=10_000)
-    way.set_up(ours, optimizer=adam(RATE_OF_STEPS), loss="binary_crossentropy")
+    computation, reason = precision.choose(ours)
+    computation.apply(ours)
+    ours.compile(adam(RATE_OF_STEPS), "binary_crossentropy", jit_compile=computation.jit_compile)
     works: dict[str, Callable[[], object]] = {
         "xraylib": lambda: ours.train_on_batch(pixels, labels),
         PLAIN: lambda: call(keras_step),
@@ -105,7 +103,7 @@ def steps(call: Callable[..., Any], repeats: int) -> tuple[list[dict[str, Any]],
         work=work,
         ours="xraylib",
         target={PLAIN: NATIVE if native else OTHERWISE, TORCH: 1.0, TORCH_BFLOAT16: 1.0},
-        where=f"computed in {way}: {reason}",
+        where=f"computed in {computation}: {reason}",
     )
     return found, [note]
 
@@ -143,7 +141,7 @@ def of_pytorch(batches: Batches) -> tuple[dict[str, Callable[[], object]], str]:
         network = network_of_pytorch().to(device).to(memory_format=layout)
         # Keras' epsilon, too: its default is another.
         optimizer = torch.optim.Adam(network.parameters(), RATE_OF_STEPS, eps=1e-7)
-        means = torch.tensor(models._IMAGENET_MEAN, device=device).reshape(1, 3, 1, 1)
+        means = torch.tensor(models.IMAGENET_MEANS, device=device).reshape(1, 3, 1, 1)
 
         def step(pixels: np.ndarray, labels: np.ndarray) -> Any:
             # From the pixels on, as the networks of Keras begin with them.
@@ -207,17 +205,16 @@ def heads(call: Callable[..., Any], folder: Path, repeats: int) -> list[dict[str
         here = folder / str(next(runs))
         os.environ["XRAYLIB_CACHE"] = str(here / "cache")
         network = models.vgg19(IMAGE_SIZE)
-        models.freeze(network)
-        with contextlib.redirect_stdout(io.StringIO()):
-            transfer.fit(
-                network,
-                train,
-                validation,
-                epochs=EPOCHS,
-                learning_rate=RATE_OF_HEADS,
-                folder=here,
-                patience=EPOCHS,
-            )
+        transfer.freeze(network)
+        transfer.fit(
+            network,
+            train,
+            validation,
+            epochs=EPOCHS,
+            learning_rate=RATE_OF_HEADS,
+            folder=here,
+            patience=EPOCHS,
+        )
 
     times = side_by_side.in_turns(
         {
@@ -245,7 +242,7 @@ def keras_head() -> None:
     base.trainable = False
     inputs = keras.Input((IMAGE_SIZE, IMAGE_SIZE, 1))
     x = keras.layers.Concatenate()([inputs] * 3)
-    x = keras.layers.Rescaling(1.0, [-mean for mean in models._IMAGENET_MEAN])(x)
+    x = keras.layers.Rescaling(1.0, [-mean for mean in models.IMAGENET_MEANS])(x)
     x = keras.layers.GlobalAveragePooling2D()(base(x, training=False))
     recipe = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(x))
     metrics = [keras.metrics.AUC(), keras.metrics.BinaryAccuracy()]

@@ -14,7 +14,6 @@ each training and chooses nothing.
 import argparse
 import contextlib
 import dataclasses
-import io
 import os
 import tempfile
 from functools import partial
@@ -95,7 +94,7 @@ def study(
     preparation = Preparation(image_size, **how)
     decoded = loading.decode(table, preparation)
     model = models.basic_cnn(image_size, seed=seed)
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder:
         history = training.fit(
             model,
             decoded.batches(

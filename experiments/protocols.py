@@ -17,9 +17,7 @@ Accuracy and Brier score depend on the prevalence of pneumonia, which differs in
 """
 
 import argparse
-import contextlib
 import dataclasses
-import io
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -121,7 +119,7 @@ def judged(
         images, table=cut.reset_index(drop=True), pixels=images.pixels[cut.index]
     )
     model = models.basic_cnn(images.pixels.shape[1], seed=seed)
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder:
         training.fit(
             model,
             part.batches("train", batch_size=batch_size, shuffle=True, seed=seed),

@@ -1,4 +1,5 @@
 import io
+import logging
 import sys
 from types import SimpleNamespace
 
@@ -110,3 +111,15 @@ def test_the_environment_silences(place, monkeypatch):
     bar.close()
     assert shown.getvalue() == ""
     assert list(progress.bar("abc", total=3, description="reading")) == ["a", "b", "c"]
+
+
+def test_the_log_is_shown_once_and_in_order(monkeypatch, capsys):
+    logger = logging.getLogger("xraylib")
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "level", logging.NOTSET)
+    for _ in range(2):
+        progress.show_log()
+    logging.getLogger("xraylib.networks.training").info("epoch 1/5")
+    logging.getLogger("xraylib.networks.training").debug("no news")
+    logging.getLogger("another").info("no news of ours")
+    assert capsys.readouterr().out == "epoch 1/5\n"

@@ -1,5 +1,6 @@
-"""Show the progress of long work: a bar in a terminal or a notebook, nothing in a log file."""
+"""Show the progress of long work: a bar where somebody watches, and what the library logs."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterable
@@ -41,6 +42,26 @@ def bar(iterable: Iterable[Any] | None = None, *, total: int, description: str) 
             ncols=80,
         )
     return tqdm(iterable, total=total, desc=description, delay=2, disable=silent or None)
+
+
+def show_log() -> None:
+    """Shows what the library logs, such as one line for each epoch, on standard output.
+
+    Without it, the log goes where your own handlers of `logging` send it. Called again, it changes
+    nothing.
+    """
+    logger = logging.getLogger("xraylib")
+    if not any(isinstance(handler, _AboveBars) for handler in logger.handlers):
+        logger.addHandler(_AboveBars())
+        logger.setLevel(logging.INFO)
+
+
+class _AboveBars(logging.Handler):
+    """Writes each message above the bars that are at work."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record))
+        sys.stdout.flush()  # a log file shows the message at once
 
 
 class _NotebookLine:

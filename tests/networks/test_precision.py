@@ -3,254 +3,139 @@ import warnings
 
 import keras
 import pytest
-from support.trainings import assert_same, batches, network, train
+from support.trainings import network
 
 from xraylib import machine
-from xraylib.networks import precision
+from xraylib.networks import models, precision
 from xraylib.networks.precision import Computation
 
-PLAIN, COMPILED, BFLOAT16 = Computation(), Computation(compiled=True), Computation("bfloat16")
+AVX2, AVX512 = {"avx2"}, {"avx2", "avx512f"}
+AMX = {"avx2", "avx512f", "amx_bf16"}
 of_tensorflow = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="about TensorFlow's compiler"
+    keras.backend.backend() != "tensorflow", reason="about TensorFlow on a processor"
 )
 
 
-# ------------------------------------------------------------------ choose
+def image_network(multiplications):
+    """One convolution of 3 x 3 pixels on 100 x 100 places, shared out over its filters."""
+    inputs = keras.Input((102, 102, 1))
+    filters = round(multiplications / 9e4)
+    return keras.Model(inputs, keras.layers.Conv2D(filters, 3)(inputs))
 
 
 @pytest.fixture
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XRAYLIB_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def on(monkeypatch):
+    """A function that makes this a machine with these instructions or GPUs."""
+
+    def change(instructions=frozenset(), gpus=()):
+        monkeypatch.setattr(machine, "instructions", lambda: set(instructions))
+        monkeypatch.setattr(machine, "gpus", lambda: list(gpus))
+
+    return change
 
 
-def no_gpu(monkeypatch, flags):
-    """A processor with these flags."""
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda: [])
-    native = bool({"avx512_bf16", "amx_bf16"} & set(flags.split()))
-    said = "the processor is not known to have instructions for bfloat16"
-    monkeypatch.setattr(machine, "native_bfloat16", lambda: (native, said))
+# ------------------------------------------------------------------ the rule
 
 
-def much_work(monkeypatch):
-    """Every network has so much to multiply that training takes hours."""
-    monkeypatch.setattr(precision, "_multiplications", lambda model: 1e12)
-
-
-def timed(monkeypatch, seconds):
-    """Instead of a trial, these seconds for the plain way, bfloat16 and the compiler."""
-    trials = []
-
-    def measure(model, ways, pixels, labels):
-        trials.append((len(pixels), labels is not None))
-        return {way: seconds[str(way)] for way in ways}
-
-    monkeypatch.setattr(precision, "_measured", measure)
-    return trials
-
-
-def choose(model=None, *, epochs=10, **more):
-    return precision.choose(model or network(), batches(32), epochs=epochs, **more)
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_what_is_asked_for_is_taken(precision):
-    assert choose(precision=precision) == (Computation(precision), "as asked for")
-
-
-def test_an_unknown_precision():
-    said = 'precision must be "auto", "float32" or "bfloat16". Received: \'float16\''
-    with pytest.raises(ValueError, match=re.escape(said)):
-        choose(precision="float16")
+@pytest.mark.parametrize(
+    ("instructions", "multiplications", "expected"),
+    [
+        (AMX, 0.99e7, "float32"),
+        (AMX, 1.08e7, "bfloat16"),
+        ({"avx512_bf16"}, 1.08e7, "bfloat16"),
+        (AVX512, 1.08e7, "float32"),
+        (set(), 1.08e7, "float32"),
+    ],
+)
+def test_bfloat16_needs_instructions_and_a_large_network(
+    on, instructions, multiplications, expected
+):
+    on(instructions)
+    assert precision.choose(image_network(multiplications))[0].precision == expected
 
 
 @of_tensorflow
 @pytest.mark.parametrize(
-    ("flags", "asked", "warns"),
+    ("instructions", "multiplications", "compiled"),
     [
-        ("avx2", None, True),
-        ("avx2", "1", False),  # and so wherever xraylib came first
-        ("avx2 avx512_vnni", None, False),  # TensorFlow's own choice
-        ("neon", None, False),
+        (AVX2, 0.9e10, False),
+        (AVX2, 1.1e10, True),
+        (AVX512, 1.1e10, False),
+        (AMX, 1.1e10, False),
+        (set(), 1.1e10, False),
     ],
 )
-def test_tensorflow_loaded_before_xraylib(monkeypatch, flags, asked, warns):
-    no_gpu(monkeypatch, flags)
-    monkeypatch.setattr(machine, "instructions", lambda: set(flags.split()))
+def test_the_compiler_is_for_large_networks_on_avx2(
+    on, monkeypatch, instructions, multiplications, compiled
+):
+    on(instructions)
+    monkeypatch.setattr(precision, "multiplications", lambda model: multiplications)
+    assert precision.choose(network())[0].jit_compile is compiled
+
+
+def test_on_a_gpu_keras_decides_what_is_compiled(on, monkeypatch):
+    on(AVX2, gpus=["gpu:0"])
+    monkeypatch.setattr(machine, "native_bfloat16", lambda: (True, "the GPU is new enough"))
+    expected = Computation("bfloat16", jit_compile="auto"), "the GPU is new enough"
+    assert precision.choose(image_network(1.08e7)) == expected
+
+
+@pytest.mark.parametrize("requested", ["float32", "bfloat16"])
+def test_what_is_requested_is_taken(on, requested):
+    on(AMX)
+    computation, reason = precision.choose(image_network(1.08e7), requested)
+    assert (computation.precision, reason) == (requested, "as requested")
+
+
+def test_an_unknown_precision():
+    message = 'precision must be "auto", "float32" or "bfloat16". Received: \'float16\''
+    with pytest.raises(ValueError, match=re.escape(message)):
+        precision.choose(network(), "float16")
+
+
+def test_multiplications_of_nested_models():
+    # 3 x 3 x 3 inputs for each of 5 outputs at each of 10 x 10 places.
+    inputs = keras.Input((12, 12, 3))
+    inner = keras.Model(inputs, keras.layers.Conv2D(5, 3)(inputs))
+    assert precision.multiplications(inner) == 27 * 5 * 100
+    outer = keras.Input((12, 12, 3))
+    assert precision.multiplications(keras.Model(outer, inner(outer))) == 27 * 5 * 100
+
+
+# ------------------------------------------------------------------ what it changes
+
+
+def test_all_but_the_last_layers_compute_in_bfloat16_and_back():
+    model = models.basic_cnn(22)
+    Computation("bfloat16").apply(model)
+    computed = {layer.name: layer.compute_dtype for layer in model.layers}
+    assert computed.pop("logit") == computed.pop("score") == "float32"
+    assert set(computed.values()) == {"bfloat16"}
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    Computation("float32").apply(model)
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+
+
+# ------------------------------------------------------------------ kernels
+
+
+@of_tensorflow
+@pytest.mark.parametrize(
+    ("instructions", "asked", "warns"),
+    [
+        (AVX2, None, True),
+        (AVX2, "1", False),  # and so wherever xraylib came first
+        (AVX2 | {"avx512_vnni"}, None, False),  # TensorFlow's own choice
+        ({"neon"}, None, False),
+    ],
+)
+def test_tensorflow_loaded_before_xraylib(on, monkeypatch, instructions, asked, warns):
+    on(instructions)
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     if asked:
         monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", asked)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        choose(precision="float32")
-    said = ["import xraylib before keras" in str(warning.message) for warning in caught]
-    assert any(said) == warns
-
-
-def test_little_work_is_not_tried(monkeypatch, own_cache):
-    no_gpu(monkeypatch, "amx_bf16")
-    trials = timed(monkeypatch, {})
-    assert choose() == (PLAIN, "too little work for a trial of bfloat16")
-    assert not trials
-    assert not own_cache.exists()
-
-
-@of_tensorflow
-@pytest.mark.parametrize(
-    ("flags", "seconds", "ways"),
-    [
-        ("", 1e6, [PLAIN, COMPILED]),
-        ("", 599, [PLAIN]),
-        ("amx_bf16", 19, [PLAIN]),
-        ("amx_bf16", 20, [PLAIN, BFLOAT16]),
-        ("amx_bf16", 600, [PLAIN, BFLOAT16, COMPILED]),
-    ],
-)
-def test_what_is_tried(monkeypatch, flags, seconds, ways):
-    no_gpu(monkeypatch, flags)
-    assert precision._ways("auto", seconds)[0] == ways
-
-
-@of_tensorflow
-def test_work_by_hand(monkeypatch, own_cache):
-    # 32 images a batch of 8, 5 epochs, 1e10 each, at 8e9 on each of 2 cores: 100 s; and 5 times
-    # 1.2e11 for 1200 s. Scored once, a third of an epoch: 80 s.
-    no_gpu(monkeypatch, "")
-    monkeypatch.setattr(precision, "_cores", lambda: 2)
-    asked = []
-    monkeypatch.setattr(
-        precision, "_ways", lambda precision, seconds: (asked.append(seconds) or [PLAIN], "")
-    )
-    for multiplications, epochs in ((1e10, 5), (1.2e11, 5), (1.2e11, None)):
-        monkeypatch.setattr(precision, "_multiplications", lambda model, m=multiplications: m)
-        choose(epochs=epochs)
-    assert asked == pytest.approx([100, 1200, 80])
-
-
-@of_tensorflow
-@pytest.mark.parametrize(
-    ("seconds", "chosen"),
-    [
-        ((1.0, 2.0, 3.0), PLAIN),
-        ((1.0, 0.9, 0.88), PLAIN),  # less than 15 % is chance
-        ((1.0, 0.86, 0.88), BFLOAT16),
-        ((1.0, 0.8, 0.5), COMPILED),
-        ((1.0, float("inf"), 2.0), PLAIN),
-        ((float("inf"), float("inf"), float("inf")), PLAIN),
-    ],
-)
-def test_the_fastest_is_taken_by_a_clear_margin(monkeypatch, own_cache, seconds, chosen):
-    no_gpu(monkeypatch, "amx_bf16")
-    much_work(monkeypatch)
-    names = ("float32", "bfloat16", "float32, compiled")
-    trials = timed(monkeypatch, dict(zip(names, seconds, strict=True)))
-    first = choose()
-    assert first[0] == chosen
-    # What decided once decides again, whatever would be measured now.
-    timed(monkeypatch, dict.fromkeys(names, 1.0))
-    assert choose() == first
-    assert trials == [(1, True)]
-
-
-@of_tensorflow
-def test_scoring_is_another_trial(monkeypatch, own_cache):
-    no_gpu(monkeypatch, "")
-    much_work(monkeypatch)
-    trials = timed(monkeypatch, {"float32": 1.0, "float32, compiled": 0.5})
-    choose()
-    choose(epochs=None)
-    choose(network(units=5))
-    choose(epochs=20)
-    assert trials == [(1, True), (1, False), (1, True)]
-
-
-@of_tensorflow
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"seconds": {"float32": "quick"}}'])
-def test_a_damaged_memory_is_measured_again(monkeypatch, own_cache, content):
-    no_gpu(monkeypatch, "")
-    much_work(monkeypatch)
-    trials = timed(monkeypatch, {"float32": 1.0, "float32, compiled": 0.5})
-    choose()
-    (path,) = own_cache.glob("precision/*.json")
-    path.write_text(content)
-    assert choose()[0] == choose()[0] == COMPILED
-    assert len(trials) == 2
-
-
-@of_tensorflow
-def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
-    no_gpu(monkeypatch, "")
-    much_work(monkeypatch)
-    trials = timed(monkeypatch, {"float32": 1.0, "float32, compiled": 0.5})
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XRAYLIB_CACHE", str(tmp_path / "file"))
-    assert choose()[0] == choose()[0] == COMPILED
-    assert len(trials) == 2
-
-
-@of_tensorflow
-def test_who_measured_first_decides_for_both(monkeypatch, own_cache):
-    about = {"ways": ["float32"]}
-    assert precision._remember(about, {"float32": 1.0}) == {"float32": 1.0}
-    assert precision._remember(about, {"float32": 2.0}) == {"float32": 1.0}
-
-
-def test_a_trial_leaves_no_trace(monkeypatch, own_cache, tmp_path):
-    measured = precision._measured(network(), [PLAIN, BFLOAT16, COMPILED], *batches(8)[0])
-    assert set(measured) == {PLAIN, BFLOAT16, COMPILED}
-    assert all(0 < seconds < 60 for seconds in measured.values())
-    # Weights, dropout's state and what else there is: the training after it is the same.
-    trials = []
-    measure = precision._measured
-
-    def plain_is_fastest(model, ways, pixels, labels):
-        trials.append(measure(model, ways, pixels, labels))
-        return {way: 1.0 + number for number, way in enumerate(ways)}
-
-    no_gpu(monkeypatch, "amx_bf16")
-    much_work(monkeypatch)
-    monkeypatch.setattr(precision, "_measured", plain_is_fastest)
-    run = train(tmp_path / "run", precision="auto")
-    assert len(trials) == 1
-    assert "computing in float32: a step of 1 took 1 s in float32" in run.said
-    assert_same(run, train(tmp_path / "without"))
-
-
-def test_what_cannot_be_computed_takes_endless(monkeypatch):
-    step = precision._step
-
-    def refuse(model, way, pixels, labels):
-        if way == COMPILED:
-            raise RuntimeError("no such kernel")
-        return step(model, way, pixels, labels)
-
-    monkeypatch.setattr(precision, "_step", refuse)
-    measured = precision._measured(network(), [PLAIN, COMPILED], *batches(8)[0])
-    assert measured[PLAIN] < measured[COMPILED] == float("inf")
-
-
-def test_multiplications_by_hand():
-    inputs = keras.Input((12, 12, 3))
-    outputs = keras.layers.Conv2D(5, 3, name="convolution")(inputs)
-    # 3 x 3 x 3 inputs for each of 5 outputs at each of 10 x 10 places.
-    assert precision._multiplications(keras.Model(inputs, outputs)) == 27 * 5 * 100
-
-
-# ------------------------------------------------------------------ a way to compute
-
-
-@pytest.mark.parametrize(
-    ("devices", "way", "expected"),
-    [([], PLAIN, False), ([], COMPILED, True), (["gpu:0"], PLAIN, "auto")],
-)
-@of_tensorflow
-def test_on_a_gpu_keras_decides_what_is_compiled(monkeypatch, devices, way, expected):
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda: devices)
-    assert way.jit_compile == expected
-
-
-def test_float32_undoes_bfloat16():
-    model = network()
-    BFLOAT16.set_up(model)
-    PLAIN.set_up(model)
-    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+        precision.choose(network())
+    messages = [str(warning.message) for warning in caught]
+    assert any("import xraylib before keras" in message for message in messages) == warns

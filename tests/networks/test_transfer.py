@@ -25,18 +25,18 @@ def network(*, seed=0, freeze=True, dropout=0.0):
     """A small network as those of `models`: a convolution, normalization, and a head."""
     inputs = keras.Input((SIZE, SIZE, 1), dtype="uint8", name="pixels")
     x = keras.layers.Rescaling(1 / 255, name="rescaling")(inputs)
-    drawn = keras.initializers.HeNormal(seed)
-    x = keras.layers.Conv2D(4, 3, name="conv", activation="relu", kernel_initializer=drawn)(x)
+    he = keras.initializers.HeNormal(seed)
+    x = keras.layers.Conv2D(4, 3, name="conv", activation="relu", kernel_initializer=he)(x)
     x = keras.layers.BatchNormalization(name="normalization", momentum=0.5)(x)
     x = keras.layers.GlobalAveragePooling2D(name="average")(x)
     if dropout:
         x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
-    x = keras.layers.Dense(1, dtype="float32", name="logit", kernel_initializer=drawn)(x)
+    x = keras.layers.Dense(1, dtype="float32", name="logit", kernel_initializer=he)(x)
     outputs = keras.layers.Activation("sigmoid", dtype="float32", name="score")(x)
-    made = keras.Model(inputs, outputs, name="small")
+    small = keras.Model(inputs, outputs, name="small")
     if freeze:
-        models.freeze(made)
-    return made
+        transfer.freeze(small)
+    return small
 
 
 def batches(count=10, *, seed=0, order=0, **more):
@@ -76,18 +76,53 @@ def passes(monkeypatch):
     return counted
 
 
+# ------------------------------------------------------------------ freeze
+
+
+@pytest.mark.parametrize(
+    ("build", "head"),
+    [
+        (models.basic_cnn, ["dense1", "logit"]),
+        (models.tuned_cnn, ["dense1", "dense2", "dense3", "logit"]),
+        (models.vgg19, ["logit"]),
+        (models.resnet50, ["logit"]),
+    ],
+)
+def test_frozen_only_the_head_is_trained(build, head, zeros):
+    network = build(32)
+    transfer.freeze(network)
+    trained = [layer.name for layer in network.layers if layer.trainable_weights]
+    assert trained == head
+
+
+def test_frozen_with_a_dense_head(zeros):
+    network = models.vgg19(32, head="dense")
+    transfer.freeze(network)
+    trained = [layer.name for layer in network.layers if layer.trainable_weights]
+    assert trained == ["fc1", "fc2", "logit"]
+
+
+def test_a_network_without_a_head():
+    inputs = keras.Input((4,))
+    network = keras.Model(inputs, keras.layers.Dense(1)(inputs), name="plain")
+    message = 'plain has no layer "average" or "flatten", with which a head begins'
+    with pytest.raises(ValueError, match=message):
+        transfer.freeze(network)
+    assert len(network.trainable_weights) == 2
+
+
 # ------------------------------------------------------------------ features
 
 
 def test_features_are_what_the_frozen_layers_give():
     model, data = network(), batches()
     found = transfer.features(model, data)
-    assert found.shape == (1, 10, 4)
+    assert found.shape == (10, 4)
     assert found.dtype == np.float32
     assert isinstance(found, np.memmap)
     assert not found.flags.writeable
     expected = fused(model, "average")(data.pixels[1:])
-    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_the_order_of_the_batches_plays_no_part(passes):
@@ -99,25 +134,21 @@ def test_the_order_of_the_batches_plays_no_part(passes):
     assert len(passes) == before == 3
 
 
-def test_views_are_the_images_of_the_first_epochs():
+def test_augmented_images_are_taken_as_in_the_first_epoch():
     model, data = network(), changed()
-    found = transfer.features(model, data, views=2)
-    assert found.shape == (2, 10, 4)
+    found = transfer.features(model, data)
     ordered = Batches(
         data.pixels, np.arange(11) % 2, data.rows, batch_size=10, augment=data.augment
     )
-    for view in (0, 1):
-        ordered.start_epoch(view + 1)
-        expected = fused(model, "average")(ordered[0][0])
-        np.testing.assert_allclose(found[view], expected, atol=1e-6)
-    assert (found[0] != found[1]).any()
+    ordered.start_epoch(1)
+    np.testing.assert_allclose(found, fused(model, "average")(ordered[0][0]), atol=1e-6)
 
 
 def test_the_batches_are_left_as_they_were():
     data = changed()
     data.start_epoch(5)
     order = data.order.copy()
-    transfer.features(network(), data, views=2)
+    transfer.features(network(), data)
     assert data.epoch == 5
     assert data.shuffle
     np.testing.assert_array_equal(data.order, order)
@@ -125,15 +156,13 @@ def test_the_batches_are_left_as_they_were():
 
 def test_features_before_dropout():
     found = transfer.features(network(dropout=0.5), batches())
-    np.testing.assert_allclose(
-        found[0], fused(network(), "average")(batches().pixels[1:]), atol=1e-6
-    )
+    np.testing.assert_allclose(found, fused(network(), "average")(batches().pixels[1:]), atol=1e-6)
 
 
 def test_all_frozen():
     model = network()
     model.get_layer("logit").trainable = False
-    with pytest.raises(ValueError, match="no layer of small is trained: leave its last ones"):
+    with pytest.raises(ValueError, match="no layer of small is trainable: leave its last ones"):
         transfer.features(model, batches())
 
 
@@ -142,7 +171,7 @@ def test_in_bfloat16_they_are_those_of_bfloat16():
     found = transfer.features(model, data, precision="bfloat16")
     assert model.get_layer("conv").compute_dtype == "bfloat16"
     expected = fused(model, "average")(data.pixels[1:]).astype(np.float32)
-    np.testing.assert_array_equal(found[0], expected)
+    np.testing.assert_array_equal(found, expected)
     # A bfloat16 has no more than 8 of the 24 digits of a float32.
     assert not (found.view(np.uint32) & 0xFFFF).any()
     assert (transfer.features(model, data, precision="float32") != found).any()
@@ -160,44 +189,40 @@ def test_computed_once(passes):
 
 
 def other_weights():
-    return network(seed=1), batches(), 1
+    return network(seed=1), batches()
 
 
 def other_means():
     model = network()
     model.get_layer("normalization").moving_mean.assign([0.5] * 4)
-    return model, batches(), 1
+    return model, batches()
 
 
 def other_layers():
     model = network()
     model.get_layer("rescaling").scale = 1 / 128
-    return model, batches(), 1
+    return model, batches()
 
 
 def other_pixels():
     data = batches()
     data.pixels[3, 0, 0] ^= 1
-    return network(), data, 1
+    return network(), data
 
 
 def other_rows():
     data = batches()
-    return network(), Batches(data.pixels, np.arange(11) % 2, np.arange(10), batch_size=4), 1
+    return network(), Batches(data.pixels, np.arange(11) % 2, np.arange(10), batch_size=4)
 
 
 def augmented():
-    return network(), changed(), 1
+    return network(), changed()
 
 
 def of_another_seed():
     data = changed()
     data.seed = 1
-    return network(), data, 1
-
-
-def other_views():
-    return network(), changed(), 2
+    return network(), data
 
 
 @pytest.mark.parametrize(
@@ -210,21 +235,20 @@ def other_views():
         other_rows,
         augmented,
         of_another_seed,
-        other_views,
     ],
 )
 def test_what_is_another_is_computed_again(passes, other):
     transfer.features(network(), batches())
-    if other in (of_another_seed, other_views):
+    if other is of_another_seed:
         transfer.features(network(), changed())
     before = len(passes)
-    model, data, views = other()
-    found = transfer.features(model, data, views=views)
-    assert len(passes) == before + 3 * views
+    model, data = other()
+    found = transfer.features(model, data)
+    assert len(passes) == before + 3
     data.shuffle = False
     data.start_epoch(1)
     expected = np.concatenate([fused(model, "average")(data[number][0]) for number in range(3)])
-    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("which", ["ours", "keras"])
@@ -288,9 +312,7 @@ def test_without_room_in_the_cache_they_last_for_this_process(monkeypatch):
     monkeypatch.setattr(cache, "_check_space", full)
     with pytest.warns(UserWarning, match=r"cannot write .* \(No space left on device\)"):
         found = transfer.features(network(), batches())
-    np.testing.assert_allclose(
-        found[0], fused(network(), "average")(batches().pixels[1:]), atol=1e-6
-    )
+    np.testing.assert_allclose(found, fused(network(), "average")(batches().pixels[1:]), atol=1e-6)
 
 
 # ------------------------------------------------------------------ the head
@@ -325,28 +347,11 @@ def test_the_head_is_trained_as_in_the_whole_network(tmp_path):
     assert moved == {"logit/kernel", "logit/bias"}
 
 
-def test_with_a_view_an_epoch_it_is_the_training_with_augmentation(tmp_path):
-    run = train(tmp_path / "frozen", transfer.fit, data=changed(), views=3)
-    assert_alike(run, train(tmp_path / "fused", training.fit, data=changed()))
-
-
-def test_views_come_again_in_turn():
-    features = np.arange(2 * 10, dtype=np.float32).reshape(2, 10, 1)
-    of_epochs = transfer._FeatureBatches(features, batches())
-    first = []
-    for epoch in (1, 2, 3):
-        of_epochs.start_epoch(epoch)
-        pixels, labels = of_epochs[0]
-        first.append(pixels[:, 0].tolist())
-    assert first == [[0, 1, 2, 3], [10, 11, 12, 13], [0, 1, 2, 3]]
-    assert labels.tolist() == [[1], [0], [1], [0]]
-
-
 def test_scores_of_the_whole_are_those_of_features_and_head(tmp_path):
     data = batches(6, seed=1)
     run = train(tmp_path, transfer.fit)
     head = transfer._parts(run.model)[1]
-    apart = scores(head, np.array(transfer.features(run.model, data, precision="float32")[0]))
+    apart = scores(head, np.array(transfer.features(run.model, data, precision="float32")))
     whole = scores(run.model, data.pixels[1:])
     assert whole.shape == (6, 1)
     assert np.abs(whole - apart).max() < 1e-5
@@ -365,35 +370,36 @@ def test_it_is_saved_as_one_ordinary_network(tmp_path):
     np.testing.assert_allclose(scores(loaded, pixels), scores(run.model, pixels), atol=1e-6)
 
 
-def test_what_was_saved_is_said(tmp_path, capsys):
-    train(tmp_path, transfer.fit, data=changed(), views=2)
-    # 2 views of 10 and 6 of validation, instead of 3 epochs of 16.
-    said = "3 epochs of 16 images took 26 passes of the frozen layers instead of 48"
-    assert said in capsys.readouterr().out
+def test_what_was_saved_is_logged(tmp_path, caplog):
+    caplog.set_level("INFO", logger="xraylib")
+    train(tmp_path, transfer.fit, data=changed())
+    # 10 images of train and 6 of validation, for 3 epochs.
+    message = "3 epochs of 16 images took 16 passes of the frozen layers instead of 48"
+    assert message in caplog.messages
 
 
-def test_a_finished_head_is_not_trained_again(tmp_path, capsys, passes):
+def test_a_finished_head_is_not_trained_again(tmp_path, caplog, passes):
     expected = train(tmp_path, transfer.fit)
     before = len(passes)
-    capsys.readouterr()
+    caplog.set_level("INFO", logger="xraylib")
     again = train(tmp_path, transfer.fit)
     assert_alike(again, expected)
-    assert "resumed after epoch 3" in capsys.readouterr().out
+    assert "resumed after epoch 3" in caplog.text
     assert len(passes) == before
 
 
-def test_a_head_of_other_features_is_not_gone_on_with(tmp_path, capsys):
+def test_a_head_of_other_features_is_not_resumed(tmp_path, caplog):
     train(tmp_path, transfer.fit)
-    capsys.readouterr()
+    caplog.set_level("INFO", logger="xraylib")
     train(tmp_path, transfer.fit, model=network(seed=1))
-    assert "resumed" not in capsys.readouterr().out
+    assert "resumed" not in caplog.text
 
 
-def test_a_head_of_another_order_is_not_gone_on_with(tmp_path, capsys):
+def test_a_head_of_another_order_is_not_resumed(tmp_path, caplog):
     train(tmp_path, transfer.fit)
-    capsys.readouterr()
+    caplog.set_level("INFO", logger="xraylib")
     train(tmp_path, transfer.fit, data=batches(shuffle=True, order=1))
-    assert "is of another training: starting anew" in capsys.readouterr().out
+    assert "belongs to another training: starting anew" in caplog.text
 
 
 # ------------------------------------------------------------------ the networks of the series
@@ -403,11 +409,11 @@ def test_a_head_of_another_order_is_not_gone_on_with(tmp_path, capsys):
     ("build", "last"), [(models.vgg19, "block5_pool"), (models.resnet50, "conv5_block3_out")]
 )
 def test_with_weights_from_a_file(tmp_path, build, last):
-    drawn = build(32, seed=1)
-    base = keras.Model(drawn.input, drawn.get_layer(last).output)
+    published = build(32, seed=1)
+    base = keras.Model(published.input, published.get_layer(last).output)
     base.save_weights(tmp_path / "base.weights.h5")
     model = build(32, weights=tmp_path / "base.weights.h5")
-    models.freeze(model)
+    transfer.freeze(model)
     labels = np.arange(8) % 2
     pixels = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 1), np.uint8)
     data = Batches(pixels, labels, np.arange(8), batch_size=4)
@@ -417,31 +423,23 @@ def test_with_weights_from_a_file(tmp_path, build, last):
     for weight, expected in zip(parts.get_weights(), base.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, expected)
     found = transfer.features(model, data, precision="float32")
-    assert found.shape == (1, 8, parts.output_shape[-1])
-    apart = scores(transfer._parts(model)[1], np.array(found[0]))
+    assert found.shape == (8, parts.output_shape[-1])
+    apart = scores(transfer._parts(model)[1], np.array(found))
     assert np.abs(scores(model, pixels) - apart).max() < 1e-5
 
 
 # ------------------------------------------------------------------ errors
 
 
-def test_views_need_augmentation():
-    said = "views must be 1, or more where the batches augment. Received: views=2, augment=None"
-    with pytest.raises(ValueError, match=said):
-        transfer.features(network(), batches(), views=2)
-    with pytest.raises(ValueError, match="where the batches augment"):  # named, but nothing is on
-        transfer.features(network(), batches(augment=Augmentation()), views=2)
-    with pytest.raises(ValueError, match="Received: views=0"):
-        transfer.features(network(), changed(), views=0)
-
-
 def test_nothing_frozen():
-    said = "small has no frozen weights before 'conv', its first layer that is trained or random"
-    with pytest.raises(ValueError, match=said):
+    message = (
+        "small has no frozen weights before 'conv', its first layer that is trainable or random"
+    )
+    with pytest.raises(ValueError, match=message):
         transfer.features(network(freeze=False), batches())
 
 
-def test_a_way_past_the_features():
+def test_a_path_past_the_features():
     inputs = keras.Input((SIZE, SIZE, 1), dtype="uint8")
     x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
     one = keras.layers.Dense(3, trainable=False)(x)
@@ -449,6 +447,6 @@ def test_a_way_past_the_features():
         keras.layers.Concatenate()([keras.layers.Dense(2, name="late")(one), x])
     )
     model = keras.Model(inputs, outputs, name="forked")
-    said = re.escape("forked does not fall into two parts at 'late', its first layer that is")
-    with pytest.raises(ValueError, match=said):
+    message = re.escape("forked does not fall into two parts at 'late', its first layer that is")
+    with pytest.raises(ValueError, match=message):
         transfer.features(model, batches())

@@ -1,7 +1,6 @@
 """A tiny network, its data, and a training that may be killed."""
 
-import contextlib
-import io
+import logging
 from types import SimpleNamespace
 
 import keras
@@ -43,14 +42,22 @@ def batches(count, *, positives=None, batch_size=8, **more):
 
 
 def train(folder, *, model=None, data=None, **more):
-    """Fits a fresh network on the same data as ever; gives it, its history and what was said."""
+    """Fits a fresh network on the same data as ever; gives it, its history and what was logged."""
     model = model or network()
     data = data or batches(32, shuffle=True)
     settings = {"epochs": EPOCHS, "learning_rate": 0.03, "precision": "float32"} | more
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    messages = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = logging.getLogger("xraylib")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
         history = fit(model, data, batches(17), folder=folder, **settings)
-    return SimpleNamespace(model=model, history=history, said=said.getvalue(), folder=folder)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    return SimpleNamespace(model=model, history=history, log=messages, folder=folder)
 
 
 def assert_same(run, expected):

@@ -1,10 +1,11 @@
-"""The networks of the progression, as uncompiled `keras.Model`s.
+"""Build the networks of the series, uncompiled.
 
 Each takes grey pixels as the loaders give them, uint8 in [0, 255], (batch, size, size, 1), and
-turns them inside into what it needs. With one class it gives the probability of PNEUMONIA, float32
-in [0, 1], (batch, 1); the layer `"logit"` gives its logit. The weights depend on `seed` alone.
+scales them inside. With one class it gives the probability of PNEUMONIA, float32 in [0, 1],
+(batch, 1); with more, one probability a class. The initial weights depend on `seed` alone.
 """
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Final, Literal
@@ -12,43 +13,84 @@ from typing import Final, Literal
 import keras
 from keras import layers
 
-# Blue, green, red, as the networks that Keras offers with ImageNet weights were trained.
-_IMAGENET_MEAN: Final = (103.939, 116.779, 123.68)
+# The last layers of every network. They compute in float32 whatever the precision of the others:
+# bfloat16 has too few digits to tell scores near 0 and 1 apart.
+OUTPUT_LAYERS: Final = ("logit", "score")
+# Of blue, green and red, as Keras' ImageNet weights were trained.
+IMAGENET_MEANS: Final = (103.939, 116.779, 123.68)
+
+_log = logging.getLogger(__name__)
 
 
 def basic_cnn(image_size: int = 256, *, classes: int = 1, seed: int = 0) -> keras.Model:
-    """A very basic CNN: three convolutions and one Dense layer.
+    """A very basic CNN: three convolutions and one hidden Dense layer.
+
+    Example:
+        >>> basic_cnn(64).output_shape
+        (None, 1)
 
     Args:
         image_size: Height and width in pixels, 22 or more.
         classes: 1 for the probability of PNEUMONIA, more for one probability a class.
-        seed: Of the first weights, drawn as in Glorot and Bengio, "Understanding the difficulty of
-            training deep feedforward neural networks", AISTATS 2010, which is Keras' default.
+        seed: Random seed of the initial weights, after Glorot and Bengio, "Understanding the
+            difficulty of training deep feedforward neural networks", AISTATS 2010.
 
     Returns:
         The uncompiled network.
 
     Raises:
-        ValueError: `image_size` is too small, or `classes` below 1.
+        ValueError: `image_size` is too small, or `classes` is below 1.
     """
-    return _plain_cnn("basic_cnn", image_size, dense=(128,), classes=classes, seed=seed)
+    _check("basic_cnn", image_size, least=22, classes=classes)
+    pixels = keras.Input((image_size, image_size, 1), dtype="uint8", name="pixels")
+    x = layers.Rescaling(1 / 255, name="rescaling")(pixels)
+    x = layers.Conv2D(32, 3, activation="relu", name="conv1")(x)
+    x = layers.MaxPooling2D(name="pool1")(x)
+    x = layers.Conv2D(64, 3, activation="relu", name="conv2")(x)
+    x = layers.MaxPooling2D(name="pool2")(x)
+    x = layers.Conv2D(128, 3, activation="relu", name="conv3")(x)
+    x = layers.MaxPooling2D(name="pool3")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(128, activation="relu", name="dense1")(x)
+    network = keras.Model(pixels, _probability(x, classes), name="basic_cnn")
+    _initialise(network, keras.initializers.GlorotUniform, seed)
+    return network
 
 
 def tuned_cnn(image_size: int = 400, *, classes: int = 1, seed: int = 0) -> keras.Model:
-    """The basic CNN with more Dense layers: 256, 128 and 64 units.
+    """The basic CNN with more hidden Dense layers: 256, 128 and 64 units.
+
+    Example:
+        >>> [layer.units for layer in tuned_cnn(22).layers if "dense" in layer.name]
+        [256, 128, 64]
 
     Args:
         image_size: Height and width in pixels, 22 or more.
-        classes: As for `basic_cnn`.
-        seed: As for `basic_cnn`.
+        classes: 1 for the probability of PNEUMONIA, more for one probability a class.
+        seed: Random seed of the initial weights, drawn as in `basic_cnn`.
 
     Returns:
         The uncompiled network.
 
     Raises:
-        ValueError: `image_size` is too small, or `classes` below 1.
+        ValueError: `image_size` is too small, or `classes` is below 1.
     """
-    return _plain_cnn("tuned_cnn", image_size, dense=(256, 128, 64), classes=classes, seed=seed)
+    _check("tuned_cnn", image_size, least=22, classes=classes)
+    pixels = keras.Input((image_size, image_size, 1), dtype="uint8", name="pixels")
+    x = layers.Rescaling(1 / 255, name="rescaling")(pixels)
+    x = layers.Conv2D(32, 3, activation="relu", name="conv1")(x)
+    x = layers.MaxPooling2D(name="pool1")(x)
+    x = layers.Conv2D(64, 3, activation="relu", name="conv2")(x)
+    x = layers.MaxPooling2D(name="pool2")(x)
+    x = layers.Conv2D(128, 3, activation="relu", name="conv3")(x)
+    x = layers.MaxPooling2D(name="pool3")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(256, activation="relu", name="dense1")(x)
+    x = layers.Dense(128, activation="relu", name="dense2")(x)
+    x = layers.Dense(64, activation="relu", name="dense3")(x)
+    network = keras.Model(pixels, _probability(x, classes), name="tuned_cnn")
+    _initialise(network, keras.initializers.GlorotUniform, seed)
+    return network
 
 
 def vgg19(
@@ -62,31 +104,40 @@ def vgg19(
     """VGG-19: sixteen 3x3 convolutions in five blocks.
 
     Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
-    ICLR 2015. From Keras' default start it stays at the majority class; without `weights` it is
-    therefore drawn as He et al., "Delving Deep into Rectifiers", ICCV 2015, derive for ReLU.
+    ICLR 2015. With Keras' default initialisation it does not leave the majority class; without
+    `weights` it is therefore initialised as He et al., "Delving Deep into Rectifiers", ICCV 2015,
+    derive for ReLU.
 
     Args:
         image_size: Height and width in pixels, 32 or more.
-        weights: None to draw them, `"imagenet"` for those that Keras downloads, or a file: Keras'
-            weights of VGG-19 without its top, or a network that was trained here.
+        weights: None for random ones, `"imagenet"` for those that Keras downloads, or a file:
+            Keras' weights of VGG-19 without its top, or a network that was trained here.
         head: `"average"`, the mean over the image and one layer; or `"dense"`, the original's two
             layers of 4096 units, with dropout.
-        classes: As for `basic_cnn`.
-        seed: Of the first weights and of dropout.
+        classes: 1 for the probability of PNEUMONIA, more for one probability a class.
+        seed: Random seed of the initial weights and of dropout.
 
     Returns:
-        The uncompiled network; its base has Keras' layer names, `"block5_conv4"` and so on.
+        The uncompiled network; its layers have Keras' names, `"block5_conv4"` and so on.
 
     Raises:
-        ValueError: `image_size` is too small, `head` is unknown, or `weights` is no file that fits.
+        ValueError: `image_size` is too small, `classes` is below 1, `head` is unknown, or
+            `weights` is no file that fits.
         ConnectionError: `"imagenet"` cannot be downloaded.
     """
     if head not in ("average", "dense"):
         raise ValueError(f'head must be "average" or "dense". Received: {head!r}')
     _check("vgg19", image_size, least=32, classes=classes)
-    pixels = _imagenet_pixels(image_size)
-    base = keras.applications.VGG19(include_top=False, weights=None, input_tensor=pixels)
-    x = base.output
+    pixels = keras.Input((image_size, image_size, 1), dtype="uint8", name="pixels")
+    x = _imagenet_colours(pixels)
+    for block, (filters, convolutions) in enumerate(
+        [(64, 2), (128, 2), (256, 4), (512, 4), (512, 4)], start=1
+    ):
+        for number in range(1, convolutions + 1):
+            name = f"block{block}_conv{number}"
+            x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=name)(x)
+        x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    base = keras.Model(pixels, x, name="vgg19_base")
     if head == "average":
         x = layers.GlobalAveragePooling2D(name="average")(x)
     else:
@@ -94,9 +145,9 @@ def vgg19(
         for number in (1, 2):
             x = layers.Dense(4096, activation="relu", name=f"fc{number}")(x)
             x = layers.Dropout(0.5, seed=seed + number, name=f"dropout{number}")(x)
-    network = keras.Model(base.inputs[0], _score(x, classes), name="vgg19")
-    _draw(network, keras.initializers.HeNormal, seed)
-    # He's rule keeps the size of what comes in, and pixels come in at about 64, not at 1.
+    network = keras.Model(pixels, _probability(x, classes), name="vgg19")
+    _initialise(network, keras.initializers.HeNormal, seed)
+    # He's rule keeps the size of a layer's input, and pixels come in at about 64, not at 1.
     first = network.get_layer("block1_conv1").kernel
     first.assign(first / 64)
     _load(network, base, weights, keras.applications.VGG19)
@@ -110,34 +161,40 @@ def resnet50(
     classes: int = 1,
     seed: int = 0,
 ) -> keras.Model:
-    """ResNet-50: sixteen residual blocks.
+    """ResNet-50: sixteen residual blocks of three convolutions each.
 
     He et al., "Deep Residual Learning for Image Recognition", CVPR 2016.
 
     Args:
         image_size: Height and width in pixels, 32 or more.
-        weights: None to draw them, `"imagenet"` for those that Keras downloads, or a file: Keras'
-            weights of ResNet-50 without its top, or a network that was trained here.
-        classes: As for `basic_cnn`.
-        seed: Of the first weights.
+        weights: None for random ones, `"imagenet"` for those that Keras downloads, or a file:
+            Keras' weights of ResNet-50 without its top, or a network that was trained here.
+        classes: 1 for the probability of PNEUMONIA, more for one probability a class.
+        seed: Random seed of the initial weights, drawn as in `vgg19`.
 
     Returns:
-        The uncompiled network; its base has Keras' layer names, `"conv5_block3_out"` and so on.
+        The uncompiled network; its layers have Keras' names, `"conv5_block3_out"` and so on.
 
     Raises:
-        ValueError: `image_size` is too small, or `weights` is no file that fits.
+        ValueError: `image_size` is too small, `classes` is below 1, or `weights` is no file that
+            fits.
         ConnectionError: `"imagenet"` cannot be downloaded.
     """
     _check("resnet50", image_size, least=32, classes=classes)
-    pixels = _imagenet_pixels(image_size)
-    base = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=pixels)
-    x = layers.GlobalAveragePooling2D(name="average")(base.output)
-    network = keras.Model(base.inputs[0], _score(x, classes), name="resnet50")
-    _draw(network, keras.initializers.HeNormal, seed)
-    for layer in network.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            # Keras' .99 needs hundreds of steps before the running means are those of the data.
-            layer.momentum = 0.9
+    pixels = keras.Input((image_size, image_size, 1), dtype="uint8", name="pixels")
+    x = layers.ZeroPadding2D(3, name="conv1_pad")(_imagenet_colours(pixels))
+    x = layers.Conv2D(64, 7, strides=2, name="conv1_conv")(x)
+    x = _normalised(x, "conv1_bn")
+    x = layers.Activation("relu", name="conv1_relu")(x)
+    x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
+    x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
+    for stage, (filters, blocks) in enumerate([(64, 3), (128, 4), (256, 6), (512, 3)], start=2):
+        for block in range(1, blocks + 1):
+            x = _residual_block(x, filters, stage, block)
+    base = keras.Model(pixels, x, name="resnet50_base")
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    network = keras.Model(pixels, _probability(x, classes), name="resnet50")
+    _initialise(network, keras.initializers.HeNormal, seed)
     _load(network, base, weights, keras.applications.ResNet50)
     return network
 
@@ -150,102 +207,95 @@ def logits(network: keras.Model) -> keras.Model:
         'logit'
 
     Args:
-        network: Has a layer named `"logit"`, as each of this module's.
+        network: Has a layer named `"logit"`, as every network of this module.
 
     Returns:
-        A network of the same layers, and so of the same weights, whose output is the logits,
-        float32, (batch, classes).
+        A network that shares the layers and so the weights, and gives the logits, float32,
+        (batch, classes).
 
     Raises:
         ValueError: There is no layer `"logit"`.
     """
-    if "logit" not in {layer.name for layer in network.layers}:
+    names = [layer.name for layer in network.layers]
+    if "logit" not in names:
         raise ValueError(
             'network must have a layer named "logit", as those of xraylib.networks.models have. '
-            f"Received: {network.name!r} with the layers "
-            f"{', '.join(layer.name for layer in network.layers[-3:])} at its end"
+            f"Received: {network.name!r} with the layers {', '.join(names[-3:])} at its end"
         )
-    return keras.Model(network.inputs, network.get_layer("logit").output, name=network.name)
-
-
-def freeze(network: keras.Model) -> None:
-    """Leaves only the head to be trained: the layers behind the last maps.
-
-    Args:
-        network: Any of this module's. Batch normalization in its base then keeps its running means
-            (Keras: "frozen" layers run as in scoring).
-
-    Raises:
-        ValueError: There is no layer `"average"` or `"flatten"`, with which a head begins.
-    """
-    names = [layer.name for layer in network.layers]
-    begins = [number for number, name in enumerate(names) if name in ("average", "flatten")]
-    if not begins:
-        raise ValueError(
-            f'{network.name} has no layer "average" or "flatten", with which a head begins: set '
-            "trainable = False of the layers to freeze"
-        )
-    for layer in network.layers[: begins[0]]:
-        layer.trainable = False
+    return keras.Model(network.input, network.get_layer("logit").output, name=network.name)
 
 
 def blocks(network: keras.Model) -> list[tuple[str, int, int, int]]:
-    """What a network is made of, for `plots.architecture`.
+    """Summarise a network for `report.plots.architecture`.
+
+    Example:
+        >>> blocks(basic_cnn(22))[-2:]
+        [('dense', 1, 1, 128), ('dense', 1, 1, 1)]
 
     Args:
         network: Any of this module's.
 
     Returns:
-        From input to output, convolutions on maps of one size as one block, Dense layers singly:
-        the name, how many layers, the height and width of their maps in pixels (1 for a Dense
-        layer), and how many maps or units the last one has.
+        From input to output, one tuple for the convolutions on maps of one size and one for each
+        Dense layer: the name, the number of layers, the height and width of their maps in pixels
+        (1 for a Dense layer), and the number of maps or units of the last one.
     """
-    found: list[tuple[str, int, int, int]] = []
+    blocks: list[tuple[str, int, int, int]] = []
     for layer in network.layers:
         if getattr(layer, "kernel", None) is None:
             continue
         _, *size, maps = layer.output.shape
-        same = size and found and found[-1][2] == size[0]
-        count = found.pop()[1] + 1 if same else 1
+        same = size and blocks and blocks[-1][2] == size[0]
+        count = blocks.pop()[1] + 1 if same else 1
         name = f"{count} × conv" if size else "dense"
-        found.append((name, count, size[0] if size else 1, maps))
-    return found
+        blocks.append((name, count, size[0] if size else 1, maps))
+    return blocks
 
 
-def _plain_cnn(
-    name: str, image_size: int, *, dense: tuple[int, ...], classes: int, seed: int
-) -> keras.Model:
-    _check(name, image_size, least=22, classes=classes)
-    inputs = keras.Input((image_size, image_size, 1), dtype="uint8", name="pixels")
-    x = layers.Rescaling(1 / 255, name="rescaling")(inputs)
-    for number, filters in enumerate((32, 64, 128), start=1):
-        x = layers.Conv2D(filters, 3, activation="relu", name=f"conv{number}")(x)
-        x = layers.MaxPooling2D(name=f"pool{number}")(x)
-    x = layers.Flatten(name="flatten")(x)
-    for number, units in enumerate(dense, start=1):
-        x = layers.Dense(units, activation="relu", name=f"dense{number}")(x)
-    network = keras.Model(inputs, _score(x, classes), name=name)
-    _draw(network, keras.initializers.GlorotUniform, seed)
-    return network
+def _residual_block(
+    x: keras.KerasTensor, filters: int, stage: int, block: int
+) -> keras.KerasTensor:
+    """Three convolutions beside a shortcut; the first block of a stage halves height and width."""
+    name = f"conv{stage}_block{block}"
+    strides = 2 if block == 1 and stage > 2 else 1
+    shortcut = x
+    if block == 1:
+        shortcut = layers.Conv2D(4 * filters, 1, strides=strides, name=f"{name}_0_conv")(x)
+        shortcut = _normalised(shortcut, f"{name}_0_bn")
+    x = layers.Conv2D(filters, 1, strides=strides, name=f"{name}_1_conv")(x)
+    x = _normalised(x, f"{name}_1_bn")
+    x = layers.Activation("relu", name=f"{name}_1_relu")(x)
+    x = layers.Conv2D(filters, 3, padding="same", name=f"{name}_2_conv")(x)
+    x = _normalised(x, f"{name}_2_bn")
+    x = layers.Activation("relu", name=f"{name}_2_relu")(x)
+    x = layers.Conv2D(4 * filters, 1, name=f"{name}_3_conv")(x)
+    x = _normalised(x, f"{name}_3_bn")
+    x = layers.Add(name=f"{name}_add")([shortcut, x])
+    return layers.Activation("relu", name=f"{name}_out")(x)
 
 
-def _imagenet_pixels(image_size: int) -> keras.KerasTensor:
-    inputs = keras.Input((image_size, image_size, 1), dtype="uint8", name="pixels")
-    colour = layers.Concatenate(name="colour")([inputs] * 3)
-    return layers.Rescaling(1.0, [-mean for mean in _IMAGENET_MEAN], name="centred")(colour)
+def _normalised(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    # With Keras' default momentum of .99 the running means lag hundreds of steps behind the data.
+    # Epsilon is that of the published weights.
+    return layers.BatchNormalization(momentum=0.9, epsilon=1.001e-5, name=name)(x)
 
 
-def _score(features: keras.KerasTensor, classes: int) -> keras.KerasTensor:
-    # In float32 whatever the precision of the rest: bfloat16 would tie scores near 0 and 1.
+def _imagenet_colours(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    colours = layers.Concatenate(name="colour")([pixels] * 3)
+    return layers.Rescaling(1.0, [-mean for mean in IMAGENET_MEANS], name="centred")(colours)
+
+
+def _probability(features: keras.KerasTensor, classes: int) -> keras.KerasTensor:
+    """The output of every network, by the layers `OUTPUT_LAYERS`."""
     logit = layers.Dense(classes, dtype="float32", name="logit")(features)
     activation = "sigmoid" if classes == 1 else "softmax"
     return layers.Activation(activation, dtype="float32", name="score")(logit)
 
 
-def _draw(
+def _initialise(
     network: keras.Model, initializer: type[keras.initializers.Initializer], seed: int
 ) -> None:
-    """Draws every kernel again, from `seed` alone and not from how many were drawn before."""
+    """Draws every kernel anew from `seed` alone, whatever was built in this process before."""
     for number, layer in enumerate(network.layers):
         if getattr(layer, "kernel", None) is not None:
             layer.kernel.assign(initializer(seed=seed * 1000 + number)(layer.kernel.shape))
@@ -263,7 +313,7 @@ def _check(name: str, image_size: int, *, least: int, classes: int) -> None:
 def _load(
     network: keras.Model, base: keras.Model, weights: str | Path | None, application: type
 ) -> None:
-    """Fills the base, or the whole network, from what the argument `weights` names."""
+    """Loads what the argument `weights` of a builder names, into the base or the whole network."""
     if weights is None:
         return
     if weights == "imagenet":
@@ -282,11 +332,11 @@ def _load(
         raise ValueError(
             f'weights must be None, "imagenet" or an existing file. Received: {str(weights)!r}'
         )
-    # The whole network first: Keras would fill the base from its file and pass over the top.
+    # The whole network first: into the base alone, Keras would load its file without the head.
     for target in (network, base):
         try:
             with warnings.catch_warnings():
-                # Of each part that the file does not have. A layer that stays empty is an error.
+                # Keras warns of each surplus part of the file; a layer without weights is an error.
                 warnings.simplefilter("ignore")
                 target.load_weights(path)
         except Exception as error:
@@ -294,8 +344,11 @@ def _load(
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         else:
             if target is base:
-                print(f"{path} fills the base of {network.name}; its top is drawn", flush=True)
+                _log.info(
+                    f"{path} loaded into the base of {network.name}; its head is randomly "
+                    "initialised"
+                )
             return
     raise ValueError(
-        f"{path} does not hold the weights of {network.name}, with or without its top ({reason})"
+        f"{path} does not hold the weights of {network.name}, with or without its head ({reason})"
     )

@@ -1,11 +1,12 @@
-"""Training one network: class weights, checkpoints, resume -> history.
+"""Train a network with weighted classes, checkpoints and a resume after a kill.
 
 `fit` takes any `keras.Model` with one sigmoid output, and batches of (pixels, labels) as
-`keras.utils.PyDataset`s. It calls Keras only, so that it runs on every backend.
+`keras.utils.PyDataset`s. It calls Keras only, so that it runs on every backend. Under the logger
+of this module it logs one line an epoch; `progress.show_log` shows them.
 """
 
 import json
-import sys
+import logging
 import time
 import zipfile
 from pathlib import Path
@@ -21,6 +22,8 @@ from xraylib.networks.precision import Precision, choose
 
 HISTORY_COLUMNS: Final = ("epoch", "split", "loss", "auc", "accuracy", "seconds")
 
+_log = logging.getLogger(__name__)
+
 
 def fit(
     model: keras.Model,
@@ -33,29 +36,29 @@ def fit(
     precision: Precision = "auto",
     patience: int = 10,
 ) -> pd.DataFrame:
-    """Trains a network and leaves it with the weights of its best epoch.
+    """Trains a network and leaves it with the weights of its best epoch, see `best_epoch`.
 
-    Classes are weighted so that each counts half. The best epoch is the one of the highest AUC on
-    `validation`, of equal ones that of the lower loss. After every epoch the whole state is
-    written to `folder`; called again with the same arguments after a kill, `fit` goes on from
-    there and reaches what it would have reached without it.
+    Classes are weighted so that each counts half. After every epoch the whole state is written to
+    `folder`; called again with the same arguments after a kill, `fit` resumes from there and ends
+    as it would have without the kill, bit for bit on the same machine.
 
     Args:
         model: Takes what `train` gives, and gives the probability of class 1, (batch, 1).
-        train: Batches of pixels and labels, 0 or 1, (batch, 1). `start_epoch`, where it has one,
-            is called with 1, 2, ... as each epoch begins. Its `seed`, `augment`, `batch_size` and
-            `shuffle`, where it has them, are told from those before a kill by their `repr`.
+        train: Batches of pixels and labels, 0 or 1, (batch, 1). Its `start_epoch`, where it has
+            one, is called with 1, 2, ... as each epoch begins. A checkpoint made with another
+            `seed`, `augment`, `batch_size` or `shuffle` is not resumed.
         validation: The same for choosing the epoch. In a fixed order.
         epochs: The most to train for, 1 or more.
         learning_rate: Of Adam (Kingma and Ba, ICLR 2015), above 0.
         folder: For the checkpoint; made if missing. One training a folder.
-        precision: As for `precision.choose`. Weights are float32 in any case.
-        patience: Epochs without a better one after which training ends.
+        precision: `"auto"`, `"float32"` or `"bfloat16"`; see `precision.choose`. Weights are
+            float32 in any case.
+        patience: Training ends after this many epochs without a better one.
 
     Returns:
         Two rows an epoch, one a split (`"train"`, measured while training, and `"validation"`),
-        with the columns `HISTORY_COLUMNS`: epoch from 1, loss (class-weighted cross-entropy in
-        train, plain in validation), AUC, accuracy at .5, and the seconds spent.
+        with the columns `HISTORY_COLUMNS`: epoch from 1, loss (cross-entropy, class-weighted in
+        train and plain in validation), AUC, accuracy at .5, and the seconds spent.
 
     Raises:
         ValueError: An argument is out of range, or a split has one class only.
@@ -69,39 +72,23 @@ def fit(
     ):
         if not valid:
             raise ValueError(f"{name} must be above 0. Received: {value}")
-    weights = _class_weights(_labels(train), "train")
+    class_weights = _class_weights(_labels(train), "train")
     _class_weights(_labels(validation), "validation")
 
-    way, reason = choose(model, train, epochs=epochs, precision=precision)
-    print(f"computing in {way}: {reason}", flush=True)
-    # Clipping keeps the first steps of a deep network without normalization from throwing it off.
-    way.set_up(
-        model,
-        optimizer=keras.optimizers.Adam(learning_rate, global_clipnorm=1.0),
-        loss="binary_crossentropy",
-        metrics=[keras.metrics.AUC(name="auc"), keras.metrics.BinaryAccuracy(name="accuracy")],
-    )
-    model.optimizer.build(model.trainable_variables)
-
-    checkpoint = _Checkpoint(
-        model,
-        Path(folder),
-        {"epochs": epochs, "learning_rate": learning_rate, "train": _made_of(train)},
-    )
+    _compile(model, learning_rate, precision)
+    settings = {"epochs": epochs, "learning_rate": learning_rate, "train": _settings(train)}
+    checkpoint = _Checkpoint(model, Path(folder), settings)
     history = checkpoint.resume()
     done = int(history["epoch"].max()) if len(history) else 0
-    if done:
-        print(f"resumed after epoch {done} from {checkpoint.last}", flush=True)
+
     if done < epochs and _epochs_since_best(history) < patience:
         with progress.bar(total=(epochs - done) * len(train), description="training") as bar:
-            watch = _Watch(
-                checkpoint, history, train, validation, bar, epochs=epochs, patience=patience
-            )
+            watch = _Watch(checkpoint, history, train, validation, patience=patience, bar=bar)
             model.fit(
                 train,
                 initial_epoch=done,
                 epochs=epochs,
-                class_weight=weights,
+                class_weight=class_weights,
                 callbacks=[watch],
                 shuffle=False,  # `train` shuffles itself, the same way after a resume
                 verbose=0,
@@ -134,8 +121,22 @@ def best_epoch(history: pd.DataFrame) -> int:
     return int(ranked["epoch"].iloc[0])
 
 
+def _compile(model: keras.Model, learning_rate: float, precision: Precision) -> None:
+    computation, reason = choose(model, precision)
+    _log.info(f"computing in {computation}: {reason}")
+    computation.apply(model)
+    model.compile(
+        # Clipping keeps the first steps of a deep network without normalization from diverging.
+        optimizer=keras.optimizers.Adam(learning_rate, global_clipnorm=1.0),
+        loss="binary_crossentropy",
+        metrics=[keras.metrics.AUC(name="auc"), keras.metrics.BinaryAccuracy(name="accuracy")],
+        jit_compile=computation.jit_compile,
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
 class _Watch(keras.callbacks.Callback):
-    """Validates, keeps the best, writes the checkpoint and tells, after every epoch."""
+    """Validates after every epoch, writes the checkpoint and logs one line."""
 
     def __init__(
         self,
@@ -143,28 +144,26 @@ class _Watch(keras.callbacks.Callback):
         history: pd.DataFrame,
         train: keras.utils.PyDataset,
         validation: keras.utils.PyDataset,
-        bar: tqdm,
         *,
-        epochs: int,
         patience: int,
+        bar: tqdm,
     ) -> None:
         super().__init__()
-        self.bar = bar
         self.checkpoint = checkpoint
         self.history = history
+        self.train = train
         self.validation = validation
         self.labels = _labels(validation)
-        self.epochs = epochs
         self.patience = patience
-        self.train = train
+        self.bar = bar
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        # Keras calls `on_epoch_end` of the batches at other times, too, so that the order would
-        # depend on what was done with them before.
+        # Keras also calls the batches' `on_epoch_end` when it is given them, so that the order
+        # would depend on what they were used for before.
         if hasattr(self.train, "start_epoch"):
             self.train.start_epoch(epoch + 1)
         self.started = time.perf_counter()
-        self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}")
+        self.bar.set_description(f"epoch {epoch + 1}/{self.params['epochs']}")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self.bar.update()
@@ -178,31 +177,25 @@ class _Watch(keras.callbacks.Callback):
                 f"the loss is {train['loss']} in epoch {epoch + 1}: take a lower learning rate"
             )
         validation = self._validate()
+        ended = time.perf_counter()
+        # From dicts, for a table joined to an empty one would lose its types.
         rows = [
-            {"epoch": epoch + 1, "split": "train", **train, "seconds": trained - self.started},
-            {
-                "epoch": epoch + 1,
-                "split": "validation",
-                **validation,
-                "seconds": time.perf_counter() - trained,
-            },
+            *self.history.to_dict("records"),
+            {"epoch": epoch + 1, "split": "train", "seconds": trained - self.started, **train},
+            {"epoch": epoch + 1, "split": "validation", "seconds": ended - trained, **validation},
         ]
-        # From the rows, for joined to an empty table the numbers would not be numbers any more.
-        self.history = pd.DataFrame(
-            [*self.history.to_dict("records"), *rows], columns=list(HISTORY_COLUMNS)
-        )
+        self.history = pd.DataFrame(rows, columns=list(HISTORY_COLUMNS))
         since_best = _epochs_since_best(self.history)
         self.checkpoint.write(self.history, best=since_best == 0)
-        # Above the bar, where there is one.
-        self.bar.write(
-            f"epoch {epoch + 1}/{self.epochs}: train loss {train['loss']:.3f}, "
-            f"AUC {train['auc']:.3f}; validation loss {validation['loss']:.3f}, "
-            f"AUC {validation['auc']:.3f}{' (best)' if since_best == 0 else ''}; "
-            f"{time.perf_counter() - self.started:.0f} s"
+
+        _log.info(
+            f"epoch {epoch + 1}/{self.params['epochs']}: "
+            f"train loss {train['loss']:.3f}, AUC {train['auc']:.3f}; "
+            f"validation loss {validation['loss']:.3f}, AUC {validation['auc']:.3f}"
+            f"{' (best)' if since_best == 0 else ''}; {ended - self.started:.0f} s"
         )
-        sys.stdout.flush()  # a log file is to show the epoch now
         if since_best >= self.patience:
-            self.bar.write(f"stopped: no better epoch in the last {self.patience}")
+            _log.info(f"stopped: no better epoch in the last {self.patience}")
             self.model.stop_training = True
 
     def _validate(self) -> dict[str, float]:
@@ -222,7 +215,7 @@ class _Watch(keras.callbacks.Callback):
 
 
 class _Checkpoint:
-    """The state of one training on disk: `last.npz` to go on from, `best.npz` to end with."""
+    """The state of one training on disk: `last.npz` to resume from, `best.npz` to end with."""
 
     def __init__(self, model: keras.Model, folder: Path, settings: dict[str, Any]) -> None:
         self.model = model
@@ -232,14 +225,15 @@ class _Checkpoint:
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, history: pd.DataFrame, *, best: bool) -> None:
-        # The best first: killed between the two, the epoch is run again and is the best again.
+        # The best first: killed between the two, the epoch is trained again and is the best again.
         if best:
             self._save(self.best, self.model.variables)
         about = json.dumps({"settings": self.settings, "history": history.to_dict("records")})
         variables = [*self.model.variables, *self.model.optimizer.variables]
-        self._save(self.last, variables, about=np.array(about))
+        self._save(self.last, variables, about)
 
     def resume(self) -> pd.DataFrame:
+        """The history until the last whole epoch, whose state is restored; empty without one."""
         empty = pd.DataFrame(columns=list(HISTORY_COLUMNS))
         if not self.last.exists():
             return empty
@@ -256,11 +250,13 @@ class _Checkpoint:
             for value, variable in zip(values, variables, strict=True)
         )
         if not same or settings != self.settings or not self.best.exists():
-            print(f"{self.last} is of another training: starting anew", flush=True)
+            _log.info(f"{self.last} belongs to another training: starting anew")
             return empty
         for value, variable in zip(values, variables, strict=True):
             variable.assign(value)
-        return pd.DataFrame(history, columns=list(HISTORY_COLUMNS))
+        resumed = pd.DataFrame(history, columns=list(HISTORY_COLUMNS))
+        _log.info(f"resumed after epoch {resumed['epoch'].max()} from {self.last}")
+        return resumed
 
     def restore_best(self) -> None:
         with np.load(self.best) as stored:
@@ -268,16 +264,16 @@ class _Checkpoint:
                 variable.assign(stored[f"arr_{number}"])
 
     @staticmethod
-    def _save(path: Path, variables: list[Any], **more: Any) -> None:
+    def _save(path: Path, variables: list[keras.Variable], about: str = "") -> None:
         values = [keras.ops.convert_to_numpy(variable) for variable in variables]
         try:
             with files.whole(path) as unfinished, unfinished.open("wb") as file:
-                np.savez(file, *values, **more)
+                np.savez(file, *values, about=np.array(about))
         except OSError as error:
             raise OSError(
                 error.errno,
                 f"cannot write the checkpoint {path} ({error.strerror}): free some space; what was "
-                "trained until the epoch before is kept, and a new run goes on from there",
+                "trained until the epoch before is kept, and a new run resumes from there",
             ) from None
 
 
@@ -292,8 +288,8 @@ def _labels(batches: keras.utils.PyDataset) -> np.ndarray:
     return np.concatenate([np.ravel(batches[i][1]) for i in range(len(batches))]).astype(int)
 
 
-def _made_of(batches: keras.utils.PyDataset) -> dict[str, str]:
-    """What decides, beside the images, which batches come in which epoch."""
+def _settings(batches: keras.utils.PyDataset) -> dict[str, str]:
+    """What decides, besides the images, which batches come in which epoch."""
     names = ("seed", "augment", "batch_size", "shuffle")
     return {name: repr(getattr(batches, name)) for name in names if hasattr(batches, name)}
 
