@@ -78,7 +78,7 @@ def audit(
             ),
             html.table(
                 _medians(measured),
-                caption="Counts, and medians of the files. Patients as far as file names tell.",
+                caption="Counts, and medians of the files. Patients are counted by file name.",
             ),
         ],
     )

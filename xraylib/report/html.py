@@ -73,7 +73,14 @@ def text(content: str) -> Block:
 
 
 def bullets(items: Iterable[str | Link]) -> Block:
-    """A list of plain texts, or of links to pages beside this one."""
+    """A list of plain texts, or of links to pages beside this one.
+
+    Example:
+        >>> print(bullets([Link("a run", "runs/a 1.html")]))
+        <ul>
+        <li><a href="./runs/a%201.html">a run</a> </li>
+        </ul>
+    """
     return _block("bullets", items)
 
 

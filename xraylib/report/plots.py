@@ -18,9 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-NORMAL_COLOUR: Final = "#56B4E9"
-PNEUMONIA_COLOUR: Final = "#D55E00"
-CLASS_COLOURS: Final = (NORMAL_COLOUR, PNEUMONIA_COLOUR)
+# Of NORMAL and PNEUMONIA.
+CLASS_COLOURS: Final = ("#56B4E9", "#D55E00")
 
 _PROPERTIES: Final = {
     "aspect": "width / height",
@@ -110,13 +109,9 @@ def properties(
     lines = [names[group] for group in zip(measured["split"], measured["label"], strict=True)]
     across = min(2, len(columns))
     down = -(-len(columns) // across)
+    size = (1.3 + 3.9 * across, 0.4 + down * (0.7 + 0.36 * len(names)))
     figure, axes = plt.subplots(
-        down,
-        across,
-        figsize=(1.3 + 3.9 * across, 0.4 + down * (0.7 + 0.36 * len(names))),
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
+        down, across, figsize=size, sharey=True, squeeze=False, layout="constrained"
     )
     for ax in axes.flat[len(columns) :]:
         ax.axis("off")
@@ -187,9 +182,8 @@ def history(epochs: pd.DataFrame) -> Figure:
             ax.plot(rows["epoch"], rows[metric], style, color=colour, marker=".", label=split)
         ax.set(xlabel="epoch", ylabel="AUC" if metric == "auc" else metric)
         ax.xaxis.get_major_locator().set_params(integer=True)
-    best = epochs[
-        (epochs["split"] == "validation") & (epochs["epoch"] == training.best_epoch(epochs))
-    ]
+    validation = epochs[epochs["split"] == "validation"]
+    best = validation[validation["epoch"] == training.best_epoch(epochs)]
     axes[1].plot(best["epoch"], best["auc"], "o", mfc="none", ms=11, color="black", label="best")
     axes[1].legend()
     return figure
