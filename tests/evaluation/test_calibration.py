@@ -109,6 +109,7 @@ def test_ece_by_hand(labels, scores, bins, expected):
     assert value["ECE"] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_chance_makes_an_ece_as_large_as_the_docstring_says():
     rng, eces = np.random.default_rng(0), []
     for _ in range(50):

@@ -7,13 +7,13 @@ from xraylib.evaluation import weighting
 def test_weights_by_hand():
     # Below 5 are 3 of 4 of class 0 and 1 of 4 of class 1: the smaller share is 1/4 on both sides.
     labels = [0, 0, 0, 1, 0, 1, 1, 1]
-    found = weighting.weights(labels, [1, 2, 3, 4, 6, 7, 8, 9], bins=2)
-    assert found == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2, 2, 2 / 3, 2 / 3, 2 / 3])
+    result = weighting.weights(labels, [1, 2, 3, 4, 6, 7, 8, 9], bins=2)
+    assert result == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2, 2, 2 / 3, 2 / 3, 2 / 3])
 
 
 def test_a_bin_of_one_class_has_no_weight():
-    found = weighting.weights([0, 0, 0, 1, 1, 1], [1, 2, 3, 4, 5, 6], bins=3)
-    assert found.tolist() == [0, 0, 3, 3, 0, 0]
+    result = weighting.weights([0, 0, 0, 1, 1, 1], [1, 2, 3, 4, 5, 6], bins=3)
+    assert result.tolist() == [0, 0, 3, 3, 0, 0]
 
 
 def test_matching_keeps_the_prevalence():
@@ -59,7 +59,7 @@ def test_matched_values_tell_nothing_of_the_classes(count, share):
 
 
 @pytest.mark.parametrize(
-    ("labels", "values", "said"),
+    ("labels", "values", "message"),
     [
         ([0, 1, 1], [1, 2], "3 labels and 2 values: give one of each"),
         ([0, 0], [1, 2], r"with both present\. Received: \[0\]"),
@@ -69,8 +69,8 @@ def test_matched_values_tell_nothing_of_the_classes(count, share):
         ([0, 0, 1, 1], [1, 2, 3, 4], "none of 2 bins has both classes: they cannot be matched"),
     ],
 )
-def test_what_cannot_be_matched(labels, values, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_cannot_be_matched(labels, values, message):
+    with pytest.raises(ValueError, match=message):
         weighting.weights(np.array(labels), np.array(values))
 
 
