@@ -261,7 +261,7 @@ def test_a_bin_of_one_class_has_wilsons_interval_of_its_patients():
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 2.5])
-def test_a_known_temperature_is_found(true):
+def test_a_known_temperature_is_recovered(true):
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, 20_000)
     labels = rng.random(20_000) < expit(logits / true)
@@ -280,8 +280,8 @@ def test_no_temperature_is_likelier():
     rng = np.random.default_rng(1)
     labels, scores = np.arange(40) % 2, rng.uniform(0.01, 0.99, 40)
     scores[labels == 1] **= 0.3
-    found = temperature(labels, scores)
-    losses = [log_loss(labels, rescaled(scores, found * each)) for each in (0.97, 1, 1.03)]
+    result = temperature(labels, scores)
+    losses = [log_loss(labels, rescaled(scores, result * each)) for each in (0.97, 1, 1.03)]
     assert np.argmin(losses) == 1
 
 
@@ -324,12 +324,12 @@ def test_rescaled_at_1_clips_alone():
 
 
 @pytest.mark.parametrize("wrong", [0, -1, np.nan, np.inf])
-def test_what_is_no_temperature(wrong):
+def test_invalid_temperature(wrong):
     with pytest.raises(ValueError, match=f"above 0 and finite. Received: {wrong}"):
         rescaled(SCORES, wrong)
 
 
-def test_what_cannot_be_rescaled():
+def test_invalid_scores_cannot_be_rescaled():
     with pytest.raises(ValueError, match=r"scores must be in \[0, 1\]; 1 are not"):
         rescaled([0.5, 1.5], 2)
 
@@ -391,13 +391,13 @@ def test_at_0_all_are_called_for_nothing():
 
 
 @pytest.mark.parametrize("wrong", [1, -0.1, np.nan])
-def test_what_are_no_thresholds(wrong):
+def test_invalid_thresholds(wrong):
     with pytest.raises(ValueError, match=rf"in \[0, 1\). Received: \[{float(wrong)}\]"):
         net_benefit(LABELS, SCORES, thresholds=[0.2, wrong])
 
 
 @pytest.mark.parametrize("wrong", [0, 1, np.nan])
-def test_what_is_no_prevalence(wrong):
+def test_invalid_prevalence(wrong):
     with pytest.raises(ValueError, match=f"between 0 and 1. Received: {wrong}"):
         net_benefit(LABELS, SCORES, thresholds=[0.2], prevalence=wrong)
 

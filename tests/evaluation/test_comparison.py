@@ -215,7 +215,7 @@ def test_no_resamples_leave_auc_alone():
         (predicted(split="train"), r"has no images of test: there are \['train'\]"),
         (
             pd.concat([predicted(), predicted()[:2]]),
-            "2 of 7 paths of run 1 of the second are there",
+            "2 of 7 paths of run 1 of the second are repeated",
         ),
         (predicted(patients=["a", None, "c", "d", None]), "2 of 5 images of .* have no patient"),
         (predicted(labels=[1] * 5), "labels of run 1 of the second must be 0 or 1, with both"),

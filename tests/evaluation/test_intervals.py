@@ -35,8 +35,8 @@ def test_proportion_by_hand():
     # Patient a has only successes and b none: a quarter of the resamples has one of them alone.
     assert proportion([1, 1, 0, 0], np.array(list("aabb")), resamples=200, seed=0) == (0.5, 0, 1)
     # Three patients.
-    found = proportion([1, 1, 1, 1], np.array(list("aabc")), resamples=20, seed=0)
-    assert found == pytest.approx((1, 3 / (3 + SQUARED), 1), abs=1e-4)
+    result = proportion([1, 1, 1, 1], np.array(list("aabc")), resamples=20, seed=0)
+    assert result == pytest.approx((1, 3 / (3 + SQUARED), 1), abs=1e-4)
     assert np.isnan(proportion([1, 1], np.arange(2), resamples=0, seed=0)[1:]).all()
 
 
@@ -45,8 +45,8 @@ def test_proportion_by_hand():
 @pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
 def test_wilson_is_scipys(value, count, confidence):
     expected = binomtest(value * count, count).proportion_ci(confidence, method="wilson")
-    found = wilson_at_edge(value, count, confidence=confidence)
-    assert found == pytest.approx([expected.low, expected.high], abs=1e-12)
+    result = wilson_at_edge(value, count, confidence=confidence)
+    assert result == pytest.approx([expected.low, expected.high], abs=1e-12)
 
 
 def test_newcombe_of_a_perfect_auc_of_five_and_five():

@@ -126,10 +126,10 @@ def test_copies_of_a_patient_do_not_narrow_the_interval():
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 2
     scores = np.clip(0.3 * labels + rng.uniform(0, 0.7, 40), 0, 1)
-    low, high = interval("AUC", labels, scores)
+    low, high = interval("AUC", labels, scores, resamples=400)
     copied = [np.repeat(each, 9) for each in (labels, scores, np.arange(40))]
-    assert interval("AUC", *copied[:2], patients=copied[2]) == [low, high]
-    low_of_images, high_of_images = interval("AUC", *copied[:2])
+    assert interval("AUC", *copied[:2], patients=copied[2], resamples=400) == [low, high]
+    low_of_images, high_of_images = interval("AUC", *copied[:2], resamples=400)
     # Nine times the images: a third of the width.
     assert (high_of_images - low_of_images) / (high - low) == pytest.approx(1 / 3, rel=0.15)
 

@@ -142,7 +142,7 @@ def test_more_confidence_is_wider_and_p_the_same():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("images", [1, 4])
-def test_false_alarms_are_as_rare_as_said(images):
+def test_false_alarms_are_as_rare_as_the_level_says(images):
     result = []
     for seed in range(400):
         labels, first, second, patients = simulated(200 // images, seed=seed, images=images)
@@ -263,6 +263,6 @@ def test_holm_of_few(p, expected):
     assert holm(p).tolist() == expected
 
 
-def test_what_is_no_p():
+def test_invalid_p():
     with pytest.raises(ValueError, match=r"p must be in \[0, 1\]; 2 are not\. .*\[-0\.1, 2\.0\]"):
         holm([0.5, -0.1, 2, np.nan])

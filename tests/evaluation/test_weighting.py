@@ -69,7 +69,7 @@ def test_matched_values_tell_nothing_of_the_classes(count, share):
         ([0, 0, 1, 1], [1, 2, 3, 4], "none of 2 bins has both classes: they cannot be matched"),
     ],
 )
-def test_what_cannot_be_matched(labels, values, message):
+def test_classes_that_cannot_be_matched(labels, values, message):
     with pytest.raises(ValueError, match=message):
         weighting.weights(np.array(labels), np.array(values))
 

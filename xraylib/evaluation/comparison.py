@@ -21,7 +21,8 @@ Thresholds: TypeAlias = float | Sequence[float]
 
 _REQUIRED: Final = ("path", "patient", "split", "label", "score")
 _NAMES: Final = ["first", "second", "runs_first", "runs_second"]
-_NUMBERS: Final = ["first_value", "second_value", "difference", "low", "high", "p", "p_holm"]
+_VALUES: Final = ["first_value", "second_value", "difference", "low", "high"]
+_COLUMNS: Final = [*_NAMES, "metric", *_VALUES, "p", "p_holm", "test"]
 
 
 def averages(
@@ -63,12 +64,11 @@ def averages(
     parts = []
     for (name, runs), split in itertools.product(steps.items(), splits):
         tables = _tables(runs, split, name)
-        thresholds = threshold.get(name, ()) if isinstance(threshold, Mapping) else threshold
+        own = threshold.get(name, ()) if isinstance(threshold, Mapping) else threshold
+        thresholds = _per_run(own, len(runs), name)
         labels = np.concatenate([table["label"] for table in tables])
         patients = np.concatenate([table["patient"] for table in tables])
-        values = _resampled(
-            tables, _per_run(thresholds, len(runs), name), patients, resamples, seed
-        )
+        values = _resampled(tables, thresholds, patients, resamples, seed)
         means, each = values.mean(axis=0), values[:, 0]
         low, high = metrics.bounds(means[0], means[1:], labels, patients, confidence)
         columns = {
@@ -127,10 +127,7 @@ def difference(
     checks.at_least(resamples, 0, "resamples")
     images, scores = _aligned({"the first": first, "the second": second}, split)
     labels, patients = images["label"].to_numpy(), images["patient"].to_numpy()
-    # The first row is the images as they are.
-    weights = np.vstack(
-        [np.ones(len(labels)), intervals.patient_weights(patients, resamples, seed)]
-    )
+    weights = _weights(patients, resamples, seed)
     means = []
     for runs, own_thresholds in zip(scores.values(), _of_both(thresholds, scores), strict=True):
         values = [
@@ -144,13 +141,9 @@ def difference(
     auc = significance.delong(labels, *scores.values(), patients=patients, confidence=confidence)
     tests[METRICS.index("AUC")] = auc.low, auc.high, auc.p
     table = pd.DataFrame(
-        {
-            "metric": METRICS,
-            "first_value": means[0][0],
-            "second_value": means[1][0],
-            "difference": differences[0],
-        }
+        {"metric": METRICS, "first_value": means[0][0], "second_value": means[1][0]}
     )
+    table["difference"] = differences[0]
     table[["low", "high", "p"]] = tests
     is_auc = table["metric"] == "AUC"
     return table.assign(test=np.where(is_auc, "DeLong, clustered", "bootstrap over patients"))
@@ -196,12 +189,11 @@ def differences(
         except ValueError as error:
             raise ValueError(f"{first} (first) and {second} (second): {error}") from None
         parts[first, second, len(runs[0]), len(runs[1])] = part
-    columns = [*_NAMES, "metric", *_NUMBERS, "test"]
     if not parts:
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame(columns=_COLUMNS)
     table = pd.concat(parts, names=_NAMES).reset_index(_NAMES).reset_index(drop=True)
     families = table.groupby("metric")["p"]
-    return table.assign(p_holm=families.transform(significance.holm))[columns]
+    return table.assign(p_holm=families.transform(significance.holm))[_COLUMNS]
 
 
 def discordances(
@@ -272,19 +264,19 @@ def _resampled(
     tables: Runs, thresholds: np.ndarray, patients: np.ndarray, resamples: int, seed: int
 ) -> np.ndarray:
     """The metrics of each run, as it is and in each resample, (runs, 1 + resamples, metrics)."""
-    codes, names = pd.factorize(patients)
-    weights = np.vstack(
-        [np.ones(len(names)), intervals.patient_weights(np.arange(len(names)), resamples, seed)]
-    )
     ends = np.cumsum([len(table) for table in tables])[:-1]
-    return np.stack(
-        [
-            metrics.weighted_metrics(
-                table["label"].to_numpy(), table["score"].to_numpy(), threshold, weights[:, own]
-            )
-            for table, threshold, own in zip(tables, thresholds, np.split(codes, ends), strict=True)
-        ]
-    )
+    weights = np.split(_weights(patients, resamples, seed), ends, axis=1)
+    values = []
+    for table, threshold, own_weights in zip(tables, thresholds, weights, strict=True):
+        arrays = table["label"].to_numpy(), table["score"].to_numpy()
+        values.append(metrics.weighted_metrics(*arrays, threshold, own_weights))
+    return np.stack(values)
+
+
+def _weights(patients: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Weights of the images as they are and in each resample, (1 + resamples, n)."""
+    resampled = intervals.patient_weights(patients, resamples, seed)
+    return np.vstack([np.ones(len(patients)), resampled])
 
 
 def _of_both(
@@ -315,10 +307,8 @@ def _aligned(steps: Mapping[str, Runs], split: str) -> tuple[pd.DataFrame, dict[
     for name, runs in tables.items():
         for number, run in enumerate(runs):
             _check_same(images, run, f"run {number} of {name}", f"run 0 of {base}")
-    return images, {
-        name: np.array([run["score"].to_numpy(dtype=float) for run in runs])
-        for name, runs in tables.items()
-    }
+    scores = {name: np.array([run["score"] for run in runs]) for name, runs in tables.items()}
+    return images, scores
 
 
 def _tables(runs: Runs, split: str, name: str) -> list[pd.DataFrame]:
@@ -335,11 +325,9 @@ def _rows(run: pd.DataFrame, split: str, name: str) -> pd.DataFrame:
     if rows.empty:
         raise ValueError(f"{name} has no images of {split}: there are {sorted(set(run['split']))}")
     if repeated := int(rows.index.duplicated().sum()):
-        raise ValueError(
-            f"{repeated} of {len(rows)} paths of {name} are there before: give each once"
-        )
-    if missing_patients := int(rows["patient"].isna().sum()):
-        raise ValueError(f"{missing_patients} of {len(rows)} images of {name} have no patient")
+        raise ValueError(f"{repeated} of {len(rows)} paths of {name} are repeated: give each once")
+    if unknown := int(rows["patient"].isna().sum()):
+        raise ValueError(f"{unknown} of {len(rows)} images of {name} have no patient")
     checks.both_classes(rows["label"], f"labels of {name}")
     checks.in_unit_interval(rows["score"], f"scores of {name}")
     return rows

@@ -165,18 +165,15 @@ def bounds(
         "sensitivity": positives,
         "specificity": negatives,
     }
-    for column, metric in enumerate(METRICS):
-        number = value[column]
-        if number not in (0, 1):
-            continue
+    for column in np.flatnonzero(np.isin(value, (0, 1))):
+        metric, edge = METRICS[column], value[column]
         if metric == "AUC":
-            low[column], high[column] = intervals.newcombe_auc(
-                number, positives, negatives, confidence=confidence
-            )
+            interval = intervals.newcombe_auc(edge, positives, negatives, confidence=confidence)
         elif metric in counts:
-            low[column], high[column] = intervals.wilson_at_edge(
-                number, counts[metric], confidence=confidence
-            )
+            interval = intervals.wilson_at_edge(edge, counts[metric], confidence=confidence)
+        else:
+            continue
+        low[column], high[column] = interval
     return low, high
 
 
