@@ -138,6 +138,12 @@ def test_summary_has_both_splits_at_both_temperatures(predictions):
     assert table["metric"].tolist() == names * 4
 
 
+def test_a_fitted_temperature_of_1_has_its_rows_too():
+    validation = predicted([0, 1], [0.5, 0.5], split="validation")
+    table = summary(pd.concat([validation, predicted([0, 1], [0.2, 0.8])]), resamples=0)
+    assert table["temperature"].tolist() == [1] * 28
+
+
 def test_summary_by_hand(predictions):
     table = summary(predictions, resamples=10)
     # In both bins the score is .2 off, up in one and down in the other.

@@ -46,14 +46,14 @@ def summary(
     Returns:
         One row per split, temperature and metric, with the columns split, temperature (1 for the
         scores as they are, then the fitted one), metric (Brier, reliability, resolution,
-        uncertainty, within, ECE, mean score minus prevalence), value, low, high. The bounds are 95
-        % intervals over patients that take temperature and bins as fixed: percentiles for the Brier
-        score and the mean score minus prevalence. A resample adds its own chance to an ECE that
-        chance has made too high already; the basic bootstrap interval (Davison and Hinkley,
+        uncertainty, within, ECE, mean score minus prevalence), value, low, high. The bounds are
+        95 % intervals over patients that take temperature and bins as fixed: percentiles for the
+        Brier score and the mean score minus prevalence. A resample adds its own chance to an ECE
+        that chance has made too high already; the basic bootstrap interval (Davison and Hinkley,
         Bootstrap Methods and Their Application, 1997) takes it off again, down to 0, and may lie
-        below the value. In simulations of 300 and of 800 images it held an ECE of .04 to .15 in 90
-        to 94 % of them, but one of 0 in half only: that it begins above 0 does not show that scores
-        are not calibrated. The parts of the Brier score have no interval: NaN.
+        below the value. In simulations of 300 and of 800 images it held an ECE of .04 to .15 in
+        90 to 94 % of them, but one of 0 in only half: an interval above 0 does not show that
+        scores are miscalibrated. The parts of the Brier score have no interval: NaN.
 
     Raises:
         ValueError: A column holds anything else, there is no validation or no test, validation
@@ -61,7 +61,7 @@ def summary(
     """
     rows_of = checks.splits(predictions)
     fitted = temperature(rows_of["validation"]["label"], rows_of["validation"]["score"])
-    parts = {}
+    numbers = []
     for split in ("validation", "test"):
         rows = rows_of[split]
         labels, scores = checks.labels_and_scores(rows["label"], rows["score"])
@@ -71,12 +71,12 @@ def summary(
             codes = _bins(divided, bins)
             value = _weighted_metrics(labels, divided, codes, np.ones((1, len(labels))))
             resampled = _weighted_metrics(labels, divided, codes, weights)
-            numbers = [(name, *_interval(name, value[name][0], resampled[name])) for name in value]
-            parts[split, divisor] = pd.DataFrame(
-                numbers, columns=["metric", "value", "low", "high"]
-            )
-    keys = ["split", "temperature"]
-    return pd.concat(parts, names=keys).reset_index(keys).reset_index(drop=True)
+            numbers += [
+                (split, divisor, name, *_interval(name, value[name][0], resampled[name]))
+                for name in value
+            ]
+    columns = ["split", "temperature", "metric", "value", "low", "high"]
+    return pd.DataFrame(numbers, columns=columns)
 
 
 def reliability(

@@ -181,17 +181,18 @@ def differences(
     pairs = list(itertools.pairwise(steps) if pairs is None else pairs)
     if unknown := {name for pair in pairs for name in pair} - set(steps):
         raise ValueError(f"no such steps: {sorted(unknown)}; there are {list(steps)}")
-    parts = {}
+    parts, names = [], []
     for first, second in progress.bar(pairs, total=len(pairs), description="comparing steps"):
         runs = steps[first], steps[second]
         try:
             part = difference(*runs, split=split, resamples=resamples, seed=seed)
         except ValueError as error:
             raise ValueError(f"{first} (first) and {second} (second): {error}") from None
-        parts[first, second, len(runs[0]), len(runs[1])] = part
+        parts.append(part)
+        names.append((first, second, len(runs[0]), len(runs[1])))
     if not parts:
         return pd.DataFrame(columns=_COLUMNS)
-    table = pd.concat(parts, names=_NAMES).reset_index(_NAMES).reset_index(drop=True)
+    table = pd.concat(parts, keys=names, names=_NAMES).reset_index(_NAMES).reset_index(drop=True)
     families = table.groupby("metric")["p"]
     return table.assign(p_holm=families.transform(significance.holm))[_COLUMNS]
 
