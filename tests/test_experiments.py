@@ -1,4 +1,4 @@
-"""The experiments' own code on tiny images; what they found is in assets/results/shortcuts."""
+"""The code of the experiments on tiny images; their results are in assets/results/shortcuts."""
 
 import importlib.util
 from pathlib import Path
@@ -55,10 +55,10 @@ def test_what_is_done_is_not_done_again(countermeasures, tmp_path):
         return [{"data": name, "seed": 1, "value": 0.5}]
 
     jobs = [({"data": name, "seed": 1}, lambda name=name: job(name)) for name in ("a", "b")]
-    countermeasures.run(tmp_path / "found.csv", jobs[:1])
-    countermeasures.run(tmp_path / "found.csv", jobs)
+    countermeasures.run(tmp_path / "results.csv", jobs[:1])
+    countermeasures.run(tmp_path / "results.csv", jobs)
     assert done == ["a", "b"]
-    assert pd.read_csv(tmp_path / "found.csv")["data"].tolist() == ["a", "b"]
+    assert pd.read_csv(tmp_path / "results.csv")["data"].tolist() == ["a", "b"]
 
 
 # ------------------------------------------------------------------ tables for the README

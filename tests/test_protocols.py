@@ -1,4 +1,4 @@
-"""The experiment's own code on tiny images; what it found is in assets/results/protocols.csv."""
+"""The code of the experiment on tiny images; its results are in assets/results/protocols.csv."""
 
 import importlib.util
 from pathlib import Path
@@ -143,17 +143,17 @@ def test_images_whose_patient_was_trained_on_are_told(protocols, images):
 
 @pytest.mark.slow
 def test_a_study_has_one_row_a_metric(protocols, images):
-    found = pd.DataFrame(
+    result = pd.DataFrame(
         protocols.study(images, {"data": "tiny"}, protocol="official test", **TINY)
     )
-    assert list(found) == [
+    assert list(result) == [
         *("data", "protocol", "seed", "images"),
         *("metric", "value", "low", "high", "shared_patients"),
     ]
-    assert tuple(found["metric"]) == metrics.METRICS
-    assert (found["images"] == 7).all()
+    assert tuple(result["metric"]) == metrics.METRICS
+    assert (result["images"] == 7).all()
     # The tree has virus-1 on both sides, and person1_virus_6 must have come to train.
-    assert found["shared_patients"].tolist() == pytest.approx([1 / 7] * len(found))
+    assert result["shared_patients"].tolist() == pytest.approx([1 / 7] * len(result))
 
 
 def test_the_folds_are_judged_together(protocols, images, monkeypatch):
@@ -163,7 +163,7 @@ def test_the_folds_are_judged_together(protocols, images, monkeypatch):
 
     monkeypatch.setattr(protocols, "judged", by_label)
     name = "cross-validation by patient in train"
-    found = pd.DataFrame(protocols.study(images, {"data": "tiny"}, protocol=name, **TINY))
-    assert len(found) == len(metrics.METRICS)
-    assert (found["images"] == 28).all()
-    assert found.set_index("metric").loc["AUC", "value"] == 1
+    result = pd.DataFrame(protocols.study(images, {"data": "tiny"}, protocol=name, **TINY))
+    assert len(result) == len(metrics.METRICS)
+    assert (result["images"] == 28).all()
+    assert result.set_index("metric").loc["AUC", "value"] == 1

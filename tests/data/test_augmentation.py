@@ -16,7 +16,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (24, 24)).astype(np.uint8)
 
 
 class Fixed:
-    """Draws the highest or, where told so, the lowest number of each range in turn."""
+    """Draw the highest number of each range, or the lowest where `ends` says so, in turn."""
 
     def __init__(self, *ends):
         self.ends = list(ends)
@@ -128,8 +128,8 @@ def test_scaled_turned_and_moved_in_one_resampling():
 def test_every_other_image_is_flipped():
     augmentation = Augmentation(flip=True)
     results = [augmentation.apply(NOISE, np.random.default_rng(n)).tobytes() for n in range(64)]
-    kept = results.count(NOISE.tobytes())
-    assert 20 < kept < 44
+    unchanged = results.count(NOISE.tobytes())
+    assert 20 < unchanged < 44
     assert set(results) == {NOISE.tobytes(), NOISE[:, ::-1].tobytes()}
 
 
@@ -178,8 +178,8 @@ def test_noise_does_not_turn_white_black():
 def test_every_other_image_is_recompressed():
     augmentation = Augmentation(recompress=True)
     results = [augmentation.apply(NOISE, np.random.default_rng(n)).tobytes() for n in range(64)]
-    kept = results.count(NOISE.tobytes())
-    assert 20 < kept < 44
+    unchanged = results.count(NOISE.tobytes())
+    assert 20 < unchanged < 44
     possible = {recompressed(NOISE, quality).tobytes() for quality in range(30, 96)}
     assert set(results) - {NOISE.tobytes()} <= possible
 
@@ -199,7 +199,7 @@ def test_a_flat_image_is_recompressed_to_itself():
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("scale", -0.1, r"scale must be from 0, for none, to 1\. Received: -0\.1"),
         ("scale", 35, r"scale must be from 0, for none, to 1\. Received: 35"),
@@ -214,8 +214,8 @@ def test_a_flat_image_is_recompressed_to_itself():
         ("recompress", 75, r"recompress must be True or False\. Received: 75"),
     ],
 )
-def test_out_of_range(name, value, said):
-    with pytest.raises(ValueError, match=said):
+def test_out_of_range(name, value, message):
+    with pytest.raises(ValueError, match=message):
         Augmentation(**{name: value})
 
 

@@ -19,7 +19,7 @@ LUMA = [[76, 150, 29, 255]]
 
 
 def png_bytes(*, width, height, depth, colour_type, rows, chunks=b""):
-    """A PNG of any bit depth, by hand: Pillow cannot write 2, 4 or 16-bit colour ones."""
+    """Write a PNG of any bit depth by hand: Pillow cannot write 2, 4 or 16-bit colour ones."""
 
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc(kind + body))
@@ -51,19 +51,11 @@ def jpeg_bytes(pixels, **options):
 
 
 def test_grey_png_comes_back_as_it_is(tmp_path):
-    pixels = grey(saved(tmp_path / "a.png", GREY_4X4))
-    assert pixels.dtype == np.uint8
-    np.testing.assert_array_equal(pixels, GREY_4X4)
-
-
-def test_pixels_are_the_callers_own(tmp_path):
-    pixels = grey(saved(tmp_path / "a.png", GREY_4X4))
-    assert pixels.flags.writeable
-    assert pixels.flags.c_contiguous
-
-
-def test_path_may_be_text(tmp_path):
-    assert grey(str(saved(tmp_path / "a.png", GREY_4X4))).shape == (4, 4)
+    path = saved(tmp_path / "a.png", GREY_4X4)
+    for pixels in (grey(path), grey(str(path))):
+        assert pixels.dtype == np.uint8
+        assert pixels.flags.writeable and pixels.flags.c_contiguous
+        np.testing.assert_array_equal(pixels, GREY_4X4)
 
 
 def test_content_at_hand_is_not_read_again(tmp_path):
@@ -72,30 +64,18 @@ def test_content_at_hand_is_not_read_again(tmp_path):
     assert content == path.read_bytes()
     path.unlink()
     np.testing.assert_array_equal(grey(path, content=content), GREY_4X4)
-
-
-def test_content_of_no_image_is_that_of_its_file(tmp_path):
     with pytest.raises(UnreadableImage, match=r"a\.png is not a JPEG or PNG image but a PDF"):
-        grey(tmp_path / "a.png", content=b"%PDF-1.7")
-
-
-def test_grey_jpeg(tmp_path):
-    path = saved(tmp_path / "a.jpeg", np.full((5, 9), 77, np.uint8), quality=95)
-    np.testing.assert_array_equal(grey(path), np.full((5, 9), 77))
+        grey(path, content=b"%PDF-1.7")
 
 
 @pytest.mark.parametrize(
     "colour, luma", [((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29), ((90, 90, 90), 90)]
 )
-def test_colour_jpeg_gives_luma(tmp_path, colour, luma):
-    path = saved(tmp_path / "a.jpeg", np.full((16, 16, 3), colour, np.uint8), quality=100)
+@pytest.mark.parametrize("keep_rgb", [False, True])
+def test_colour_jpeg_gives_luma(tmp_path, colour, luma, keep_rgb):
+    pixels = np.full((16, 16, 3), colour, np.uint8)
+    path = saved(tmp_path / "a.jpeg", pixels, quality=100, keep_rgb=keep_rgb)
     assert np.abs(grey(path).astype(int) - luma).max() <= 1  # JPEG stores rounded chroma
-
-
-def test_jpeg_stored_as_rgb(tmp_path):
-    pixels = np.full((8, 8, 3), (255, 0, 0), np.uint8)
-    path = saved(tmp_path / "a.jpeg", pixels, quality=100, keep_rgb=True)
-    assert np.abs(grey(path).astype(int) - 76).max() <= 1
 
 
 def test_cmyk_jpeg(tmp_path):
@@ -226,21 +206,15 @@ def test_damaged_exif_does_not_lose_the_image(tmp_path):
 # ------------------------------------------------------------------ errors
 
 
-def test_missing(tmp_path):
-    with pytest.raises(UnreadableImage, match=r"nowhere\.png does not exist: check the path"):
-        grey(tmp_path / "nowhere.png")
-
-
-def test_folder(tmp_path):
-    with pytest.raises(UnreadableImage, match="is a folder: give one image file"):
-        grey(tmp_path)
-
-
-def test_empty(tmp_path):
-    path = tmp_path / "a.jpeg"
-    path.touch()
-    with pytest.raises(UnreadableImage, match=r"a\.jpeg is empty \(0 bytes\)"):
-        grey(path)
+def test_no_file_to_read(tmp_path):
+    (tmp_path / "a.jpeg").touch()
+    for path, message in (
+        (tmp_path / "nowhere.png", r"nowhere\.png does not exist: check the path"),
+        (tmp_path, "is a folder: give one image file"),
+        (tmp_path / "a.jpeg", r"a\.jpeg is empty \(0 bytes\): fetch it again"),
+    ):
+        with pytest.raises(UnreadableImage, match=message):
+            grey(path)
 
 
 def test_forbidden(tmp_path, monkeypatch):
@@ -279,10 +253,8 @@ NOISE = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 def test_cut_short(tmp_path, form):
-    buffer = io.BytesIO()
-    Image.fromarray(NOISE).save(buffer, form)
-    path = tmp_path / "a.jpeg"
-    path.write_bytes(buffer.getvalue()[:2000])
+    path = saved(tmp_path / "a.jpeg", NOISE, format=form)
+    path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(UnreadableImage, match=r"a\.jpeg is cut short \(.*2,000 bytes on disk\)"):
         grey(path)
 
@@ -303,12 +275,9 @@ def test_whole_jpeg_with_something_behind_it_is_read(tmp_path, appended):
 
 
 def test_damaged_png(tmp_path):
-    buffer = io.BytesIO()
-    Image.fromarray(NOISE).save(buffer, "PNG")
-    content = bytearray(buffer.getvalue())
-    content[200:1000] = bytes(800)
-    path = tmp_path / "a.png"
-    path.write_bytes(content)
+    path = saved(tmp_path / "a.png", NOISE)
+    content = path.read_bytes()
+    path.write_bytes(content[:200] + bytes(800) + content[1000:])
     with pytest.raises(UnreadableImage, match=r"a\.png is damaged \(.*\): fetch it again"):
         grey(path)
 
@@ -333,14 +302,11 @@ def test_text_bomb_in_a_png(tmp_path):
 @pytest.mark.parametrize("seed", range(30))
 def test_random_damage_gives_pixels_or_a_clear_error(tmp_path, seed):
     rng = np.random.default_rng(seed)
-    content = bytearray(jpeg_bytes(np.dstack([NOISE] * 3)) if seed % 2 else b"")
-    if not content:
-        buffer = io.BytesIO()
-        Image.fromarray(NOISE).save(buffer, "PNG")
-        content = bytearray(buffer.getvalue())
+    pixels, form = (np.dstack([NOISE] * 3), "JPEG") if seed % 2 else (NOISE, "PNG")
+    path = saved(tmp_path / "a.jpeg", pixels, format=form)
+    content = bytearray(path.read_bytes())
     for place in rng.integers(0, min(700, len(content)), 8):
         content[place] = rng.integers(256)
-    path = tmp_path / "a.jpeg"
     path.write_bytes(content)
     try:
         assert grey(path).dtype == np.uint8

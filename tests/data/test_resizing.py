@@ -81,8 +81,8 @@ def test_area_does_not_alias():
 def test_area_shares_out_a_pixel_on_the_edge_of_two():
     # (2 x 30 + 60) / 3 and (60 + 2 x 120) / 3.
     pixels = np.array([[30, 60, 120]] * 2, np.uint8)
-    for given in (pixels, pixels.T):
-        averages = square(given, image_size=2, resize="area", fit="stretch")
+    for picture in (pixels, pixels.T):
+        averages = square(picture, image_size=2, resize="area", fit="stretch")
         assert sorted(averages.ravel()) == [40, 40, 100, 100]
 
 

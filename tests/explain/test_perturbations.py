@@ -25,7 +25,7 @@ RAMP = np.tile(np.linspace(20, 235, 60).astype(np.uint8), (40, 1))
 
 
 def scored(rows):
-    """A table as `rescore` gives it, from (path, label, cue, perturbation, logit)."""
+    """A table as `rescore` returns it, from (path, label, cue, perturbation, logit)."""
     table = pd.DataFrame(rows, columns=["path", "label", "cue", "perturbation", "logit"])
     return table.assign(patient=table["path"], split="validation")
 
@@ -98,29 +98,29 @@ def test_blurring_takes_from_the_spread_what_sharpening_adds():
 def test_the_logit_of_every_image_before_and_after(tmp_path):
     table = images(tmp_path, [51, 102])
     white = Perturbation("white", "colour", lambda pixels: np.full_like(pixels, 255))
-    found = rescore(mean_network(), table, SQUARES, perturbations=[white])
-    assert found[["perturbation", "cue", "label"]].to_numpy().tolist() == [
+    result = rescore(mean_network(), table, SQUARES, perturbations=[white])
+    assert result[["perturbation", "cue", "label"]].to_numpy().tolist() == [
         [UNCHANGED, "", 0],
         [UNCHANGED, "", 1],
         ["white", "colour", 0],
         ["white", "colour", 1],
     ]
-    assert found["logit"].tolist() == pytest.approx([0.2, 0.4, 1, 1])
+    assert result["logit"].tolist() == pytest.approx([0.2, 0.4, 1, 1])
 
 
-def test_files_are_reduced_as_for_training(tmp_path):
+def test_files_are_prepared_as_for_training(tmp_path):
     table = images(tmp_path, [255], size=(40, 20))
     # Padded to a square, half of it is black.
-    found = rescore(mean_network(), table, Preparation(8, fit="pad"), perturbations=[])
-    assert found["logit"].tolist() == pytest.approx([0.5])
+    result = rescore(mean_network(), table, Preparation(8, fit="pad"), perturbations=[])
+    assert result["logit"].tolist() == pytest.approx([0.5])
 
 
 def test_some_images_of_each_class(tmp_path):
     table = images(tmp_path, range(20)).assign(label=[0] * 15 + [1] * 5)
-    found = rescore(mean_network(), table, SQUARES, images=6, perturbations=[])
-    assert found["label"].value_counts().to_dict() == {0: 3, 1: 3}
+    result = rescore(mean_network(), table, SQUARES, images=6, perturbations=[])
+    assert result["label"].value_counts().to_dict() == {0: 3, 1: 3}
     again = rescore(mean_network(), table, SQUARES, images=6, perturbations=[])
-    assert found["path"].tolist() == again["path"].tolist()
+    assert result["path"].tolist() == again["path"].tolist()
 
 
 def test_an_unreadable_image_is_left_out(tmp_path):
@@ -157,25 +157,25 @@ ROWS = [
 
 
 def test_effects_by_hand():
-    found = effects(scored(ROWS), resamples=0).set_index("measure")["value"]
-    assert list(found.index) == list(MEASURES)
+    result = effects(scored(ROWS), resamples=0).set_index("measure")["value"]
+    assert list(result.index) == list(MEASURES)
     # The logits spread by 1; class 0 moved by 3 and 0, class 1 by -.5 and 0.
-    assert found["logit, class 0"] == pytest.approx(1.5)
-    assert found["logit, class 1"] == pytest.approx(-0.25)
-    assert found["flips"] == pytest.approx(0.25)
+    assert result["logit, class 0"] == pytest.approx(1.5)
+    assert result["logit, class 1"] == pytest.approx(-0.25)
+    assert result["flips"] == pytest.approx(0.25)
     # Of four pairs a is now above both of class 1.
-    assert found["AUC"] == pytest.approx(-0.5)
-    assert found["sensitivity"] == pytest.approx(0)
-    assert found["specificity"] == pytest.approx(-0.5)
+    assert result["AUC"] == pytest.approx(-0.5)
+    assert result["sensitivity"] == pytest.approx(0)
+    assert result["specificity"] == pytest.approx(-0.5)
 
 
 def test_effects_know_the_threshold():
-    found = effects(scored(ROWS), threshold=0.6, resamples=0).set_index("measure")["value"]
+    result = effects(scored(ROWS), threshold=0.6, resamples=0).set_index("measure")["value"]
     # At a logit of .41 nothing changes; at .8, a logit of 1.39, only a is called 1.
-    assert found["flips"] == pytest.approx(0.25)
-    found = effects(scored(ROWS), threshold=0.8, resamples=0).set_index("measure")["value"]
-    assert found["sensitivity"] == pytest.approx(0)
-    assert found["specificity"] == pytest.approx(-0.5)
+    assert result["flips"] == pytest.approx(0.25)
+    result = effects(scored(ROWS), threshold=0.8, resamples=0).set_index("measure")["value"]
+    assert result["sensitivity"] == pytest.approx(0)
+    assert result["specificity"] == pytest.approx(-0.5)
 
 
 def test_intervals_hold_the_value_and_are_seeded():
@@ -185,11 +185,11 @@ def test_intervals_hold_the_value_and_are_seeded():
         label, logit = number % 2, rng.normal()
         rows.append((str(number), label, "", UNCHANGED, logit))
         rows.append((str(number), label, "shape", "wider", logit + rng.normal(0.5, 0.2)))
-    found = effects(scored(rows), resamples=300)
-    assert (found["low"] <= found["value"]).all() and (found["value"] <= found["high"]).all()
-    moved = found[found["measure"] == "logit, class 0"].iloc[0]
+    result = effects(scored(rows), resamples=300)
+    assert (result["low"] <= result["value"]).all() and (result["value"] <= result["high"]).all()
+    moved = result[result["measure"] == "logit, class 0"].iloc[0]
     assert 0.3 < moved["low"] < moved["high"] < 0.7
-    pd.testing.assert_frame_equal(found, effects(scored(rows), resamples=300))
+    pd.testing.assert_frame_equal(result, effects(scored(rows), resamples=300))
 
 
 def test_effects_need_both_classes_and_the_unchanged():
@@ -202,7 +202,7 @@ def test_effects_need_both_classes_and_the_unchanged():
 # ------------------------------------------------------------------ images
 
 
-def test_the_image_whose_diagnosis_turns_comes_first():
+def test_the_image_whose_decision_flips_comes_first():
     rows = [
         ("far", 0, "", UNCHANGED, 3.0),
         ("near", 0, "", UNCHANGED, -0.5),
@@ -210,15 +210,15 @@ def test_the_image_whose_diagnosis_turns_comes_first():
         ("near", 0, "shape", "wider", 0.5),
         ("near", 0, "shape", "taller", 0.1),
     ]
-    found = most_affected(scored(rows), "shape", images=2)
-    assert found["path"].tolist() == ["near", "far"]
-    assert found["perturbation"].tolist() == ["wider", "wider"]
-    assert found.loc[0, ["before", "after"]].tolist() == pytest.approx([0.3775, 0.6225], abs=1e-4)
+    result = most_affected(scored(rows), "shape", images=2)
+    assert result["path"].tolist() == ["near", "far"]
+    assert result["perturbation"].tolist() == ["wider", "wider"]
+    assert result.loc[0, ["before", "after"]].tolist() == pytest.approx([0.3775, 0.6225], abs=1e-4)
     with pytest.raises(ValueError, match=r"cue must be one of shape\. Received: 'form'"):
         most_affected(scored(rows), "form")
 
 
-def test_a_changed_file_to_look_at(tmp_path):
+def test_a_perturbed_file_to_look_at(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(RAMP).save(path)
     np.testing.assert_array_equal(perturbed(path, UNCHANGED), RAMP)

@@ -33,12 +33,12 @@ def change(own, other, cue):
 def test_a_profile_by_hand(tmp_path):
     half_black = np.zeros((40, 60), np.uint8)
     half_black[:, 30:] = 200
-    found = profile_of(tmp_path, half_black, name="a.png")
-    assert found.aspect == 1.5
-    assert np.isnan(found.quality)
-    assert found.greys[[0, 199, 200]].tolist() == [0.5, 0.5, 1.0]
-    assert found.spectrum.shape == (10,)
-    assert found.spectrum[:2].sum() == pytest.approx(0)
+    result = profile_of(tmp_path, half_black, name="a.png")
+    assert result.aspect == 1.5
+    assert np.isnan(result.quality)
+    assert result.greys[[0, 199, 200]].tolist() == [0.5, 0.5, 1.0]
+    assert result.spectrum.shape == (10,)
+    assert result.spectrum[:2].sum() == pytest.approx(0)
 
 
 def test_quality_and_aspect_are_medians_of_what_can_be_read(tmp_path):
@@ -47,8 +47,8 @@ def test_quality_and_aspect_are_medians_of_what_can_be_read(tmp_path):
         for quality, width in ((60, 60), (75, 75), (95, 90))
     ]
     (tmp_path / "bad.jpeg").write_bytes(b"none")
-    found = profile([*paths, tmp_path / "bad.jpeg"])
-    assert (found.quality, found.aspect) == (75, 1.25)
+    result = profile([*paths, tmp_path / "bad.jpeg"])
+    assert (result.quality, result.aspect) == (75, 1.25)
 
 
 def test_a_profile_needs_one_readable_file(tmp_path):
@@ -144,10 +144,10 @@ def test_intervals_hold_the_value_and_are_seeded():
             value = logit + 3 * label + (moved if label == 0 else -moved)
             rows.append((f"{place}", f"{place}", label, cue, value))
     table = pd.DataFrame(rows, columns=["path", "patient", "label", "cue", "logit"])
-    found = effects(table, resamples=300)
-    (row,) = found.to_dict("records")
+    result = effects(table, resamples=300)
+    (row,) = result.to_dict("records")
     assert 0.1 < row["low"] < row["value"] < row["high"] < 0.3
-    pd.testing.assert_frame_equal(found, effects(table, resamples=300))
+    pd.testing.assert_frame_equal(result, effects(table, resamples=300))
 
 
 def test_a_network_that_puts_the_classes_the_wrong_way_round_has_no_effects():
@@ -179,9 +179,9 @@ def classes(tmp_path):
 
 
 def test_a_network_that_reads_the_mean_rests_on_exposure_alone(classes):
-    found = rescore(mean_network(), classes, Preparation(8), profiles(classes), images=8)
-    assert found["path"].nunique() == 8
-    by_cue = effects(found, resamples=0).set_index("cue")["value"]
+    result = rescore(mean_network(), classes, Preparation(8), profiles(classes), images=8)
+    assert result["path"].nunique() == 8
+    by_cue = effects(result, resamples=0).set_index("cue")["value"]
     assert by_cue.index[0] == "exposure"
     assert by_cue["exposure"] == pytest.approx(1, abs=0.05)
     assert by_cue.drop("exposure").abs().max() < 0.05

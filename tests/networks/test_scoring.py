@@ -19,9 +19,9 @@ def flat(*greys):
 
 def test_outputs_of_every_batch_in_order():
     logits = models.logits(mean_network())
-    given = scoring.outputs(logits, [flat(0, 51), flat(255)])
-    assert given.dtype == np.float64
-    assert given.tolist() == pytest.approx([0, 0.2, 1])
+    result = scoring.outputs(logits, [flat(0, 51), flat(255)])
+    assert result.dtype == np.float64
+    assert result.tolist() == pytest.approx([0, 0.2, 1])
 
 
 def test_no_batch_has_no_outputs():
@@ -30,8 +30,8 @@ def test_no_batch_has_no_outputs():
 
 def test_scores_are_the_probability():
     # 1 / (1 + exp(-.2)) and 1 / (1 + exp(-1)).
-    given = scoring.scores(mean_network(), [flat(51, 255)])
-    assert given.tolist() == pytest.approx([0.549834, 0.731059], abs=1e-6)
+    result = scoring.scores(mean_network(), [flat(51, 255)])
+    assert result.tolist() == pytest.approx([0.549834, 0.731059], abs=1e-6)
 
 
 def test_a_network_without_logits_is_asked_for_its_own_scores():
