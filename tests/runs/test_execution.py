@@ -32,13 +32,13 @@ def printed(output):
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_failing_notebook_does_not_keep_the_next_from_running(tmp_path, capsys, jobs):
-    bad = notebook(tmp_path / "bad.ipynb", "1 / 0")
+    bad = notebook(tmp_path / "bad.ipynb", "raise ValueError('two\\n  lines')")
     good = notebook(tmp_path / "good.ipynb", "print(A)", parameters="A: int = 1")
     out = tmp_path / "out"
     done = execution.run_notebooks([bad, good], out=out, parameters={"A": 7}, jobs=jobs)
     assert done["notebook"].tolist() == ["bad", "good"]
     assert done["status"].tolist() == ["failed", "done"]
-    assert done["error"].tolist() == ["cell 3: ZeroDivisionError: division by zero", ""]
+    assert done["error"].tolist() == ["cell 3: ValueError: two lines", ""]
     assert printed(done["output"][1]) == "7"
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("bad   failed") and lines[1].startswith("good  done")

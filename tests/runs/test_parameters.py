@@ -47,8 +47,8 @@ def test_a_notebook_without_parameters():
 
 
 def test_what_papermill_puts_in_counts():
-    given = check(notebook("EPOCHS = 3\nSOURCE = 'kaggle'"))
-    assert (given["EPOCHS"], given["SOURCE"]) == (3, "kaggle")
+    values = check(notebook("EPOCHS = 3\nSOURCE = 'kaggle'"))
+    assert (values["EPOCHS"], values["SOURCE"]) == (3, "kaggle")
 
 
 def test_in_jupyterlab_other_cells_may_assign_what_they_like():
@@ -97,28 +97,20 @@ def test_another_type_is_refused(name, value, said):
         check(notebook(**{name: value}))
 
 
-def test_a_whole_number_is_a_float():
-    rate = check(notebook(LEARNING_RATE=1))["LEARNING_RATE"]
-    assert (rate, type(rate)) == (1.0, float)
-
-
-def test_a_whole_number_is_a_float_where_none_is_allowed_too():
-    rate = check({"__annotations__": {"RATE": float | None}, "RATE": 1})["RATE"]
-    assert (rate, type(rate)) == (1.0, float)
-
-
-def test_a_whole_number_stays_one_where_both_are_allowed():
-    size = check({"__annotations__": {"SIZE": int | float}, "SIZE": 1})["SIZE"]
-    assert (size, type(size)) == (1, int)
-
-
-def test_none_and_text_where_both_are_allowed():
-    assert check(notebook(WEIGHTS=None))["WEIGHTS"] is None
-    assert check(notebook(WEIGHTS="imagenet"))["WEIGHTS"] == "imagenet"
-
-
-def test_true_and_false():
-    assert check(notebook(CHART=True))["CHART"] is True
+@pytest.mark.parametrize(
+    ("kind", "value", "checked"),
+    [
+        (float, 1, 1.0),
+        (float | None, 1, 1.0),
+        (int | float, 1, 1),
+        (str | None, None, None),
+        (str | None, "imagenet", "imagenet"),
+        (bool, True, True),
+    ],
+)
+def test_a_value_of_its_type_passes_and_a_whole_number_may_be_a_float(kind, value, checked):
+    result = check({"__annotations__": {"NAME": kind}, "NAME": value})["NAME"]
+    assert (result, type(result)) == (checked, type(checked))
 
 
 # ------------------------------------------------------------------ refuse_unknown

@@ -93,7 +93,8 @@ def _main() -> int:
     threading.Thread(target=_end_with_caller, daemon=True).start()
     request, live = map(json.loads, sys.argv[1:])
     # From here on, only the error goes to the caller: this and the kernel write to the log.
-    with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as caller:
+    stream = os.dup(sys.stderr.fileno())
+    with open(stream, "w", encoding="utf-8", errors="backslashreplace") as caller:
         try:
             with Path(request["output_path"]).with_name("kernels.log").open("ab") as log:
                 os.dup2(log.fileno(), sys.stderr.fileno())
