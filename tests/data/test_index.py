@@ -1,13 +1,11 @@
 import shutil
 import warnings
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from PIL import Image
 
-from xraylib.data import index, splits
+from xraylib.data import index
 from xraylib.errors import DataSourceError
 
 KAGGLE = pd.DataFrame(
@@ -22,10 +20,6 @@ KAGGLE = pd.DataFrame(
 @pytest.fixture
 def table(tree):
     return index.from_tree(tree)
-
-
-def sizes(table):
-    return dict(Counter(zip(table["split"], table["label"], strict=True)))
 
 
 # ------------------------------------------------------------------ patient_of
@@ -75,7 +69,7 @@ def test_every_image_once(tree, table):
 
 
 def test_labels_are_those_of_the_folders(table):
-    assert sizes(table) == {
+    assert table.groupby(["split", "label"]).size().to_dict() == {
         ("train", 0): 12,
         ("train", 1): 12,
         ("val", 0): 2,
@@ -199,6 +193,15 @@ def test_class_folders_that_are_not_there(tmp_path):
         index.from_class_folders(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("names", [("Train", "Test"), ("train", "validation")])
+def test_splits_of_other_names_are_not_taken_for_classes(tmp_path, names):
+    for split in names:
+        for name in ("a", "b"):
+            make(tmp_path, f"{split}/{name}/1.png")
+    with pytest.raises(DataSourceError, match="name splits train, val, test"):
+        index.from_class_folders(tmp_path)
+
+
 # ------------------------------------------------------------------ warn_unless_kaggle
 
 
@@ -222,155 +225,6 @@ def test_each_difference_is_named():
     ]
 
 
-# ------------------------------------------------------------------ hold_out_validation
-
-
-def test_test_is_untouched_and_val_is_pooled(table):
-    before = table.copy()
-    cut = splits.hold_out_validation(table)
-    pd.testing.assert_frame_equal(table, before)
-    pd.testing.assert_frame_equal(cut.drop(columns="split"), table.drop(columns="split"))
-    assert set(cut["split"]) == {"train", "validation", "test"}
-    assert ((cut["split"] == "test") == (table["split"] == "test")).all()
-    # Of the four in val, somewhere in ten draws one must come to either side.
-    val = table["split"] == "val"
-    sides = {s for n in range(10) for s in splits.hold_out_validation(table, seed=n)[val]["split"]}
-    assert sides == {"train", "validation"}
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("share", [0.15, 0.25, 0.5])
-def test_no_patient_on_both_sides(table, share, seed):
-    cut = splits.hold_out_validation(table, share=share, seed=seed)
-    sides = cut[cut["split"] != "test"].groupby("patient")["split"].nunique()
-    assert (sides == 1).all()
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_both_classes_keep_their_share(table, seed):
-    held_out = sizes(splits.hold_out_validation(table, share=0.25, seed=seed))
-    # A quarter of 14 is 3.5, and the largest patient has 3 images.
-    assert 2 <= held_out["validation", 0] <= 5
-    assert 2 <= held_out["validation", 1] <= 5
-
-
-def test_the_seed_decides(table):
-    first = splits.hold_out_validation(table, seed=3)
-    assert first.equals(splits.hold_out_validation(table, seed=3))
-    assert not first.equals(splits.hold_out_validation(table, seed=4))
-
-
-@pytest.mark.parametrize("share", [0, -0.1, 0.51, 1, float("nan")])
-def test_share_out_of_range(table, share):
-    with pytest.raises(ValueError, match=r"above 0 and at most \.5\. Received: "):
-        splits.hold_out_validation(table, share=share)
-
-
-def test_too_few_patients(table):
-    # 9 patients in train and 1 or 2 more in val; a share of .05 asks for 20.
-    with pytest.raises(
-        ValueError, match=r"NORMAL has 11 patients .* share of 0\.05 needs 20: give"
-    ):
-        splits.hold_out_validation(table, share=0.05)
-
-
-def test_too_few_patients_of_one_class(table):
-    few = table[(table["label"] == 0) | (table["patient"] == "bacteria-3")]
-    with pytest.raises(ValueError, match="PNEUMONIA has 1 patients in train and val"):
-        splits.hold_out_validation(few)
-
-
-# ------------------------------------------------------------------ folds
-
-
-def test_folds_are_of_train_and_val_alone(table):
-    before = table.copy()
-    cuts = splits.folds(table, seed=0)
-    pd.testing.assert_frame_equal(table, before)
-    assert len(cuts) == 5
-    for cut in cuts:
-        pool = table[table["split"] != "test"]
-        pd.testing.assert_frame_equal(cut.drop(columns="split"), pool.drop(columns="split"))
-        assert set(cut["split"]) == {"train", "validation"}
-
-
-def test_folds_pool_a_validation_that_was_held_out(table):
-    held_out = splits.hold_out_validation(table, seed=1)
-    for cut, other in zip(splits.folds(held_out, seed=0), splits.folds(table, seed=0), strict=True):
-        pd.testing.assert_frame_equal(cut, other)
-
-
-@pytest.mark.parametrize("number", [2, 5])
-def test_every_image_is_validated_in_one_fold(table, number):
-    cuts = splits.folds(table, number=number, seed=0)
-    validated = sum((cut["split"] == "validation").astype(int) for cut in cuts)
-    assert len(validated) == 28
-    assert (validated == 1).all()
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_no_patient_on_both_sides_of_a_fold(table, seed):
-    for cut in splits.folds(table, seed=seed):
-        assert (cut.groupby("patient")["split"].nunique() == 1).all()
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_both_classes_keep_their_share_in_every_fold(table, seed):
-    for cut in splits.folds(table, number=3, seed=seed):
-        # A third of 14 is 4.7, and the largest patient has 3 images.
-        assert 3 <= sizes(cut)["validation", 0] <= 6
-        assert 3 <= sizes(cut)["validation", 1] <= 6
-
-
-def test_the_seed_decides_on_the_folds(table):
-    first, again, other = (pd.concat(splits.folds(table, seed=seed)) for seed in (3, 3, 4))
-    assert first.equals(again)
-    assert not first.equals(other)
-
-
-@pytest.mark.parametrize("number", [1, 0, -5])
-def test_number_of_folds_out_of_range(table, number):
-    with pytest.raises(ValueError, match=f"folds must be 2 or more. Received: {number}"):
-        splits.folds(table, number=number, seed=0)
-
-
-def test_too_few_patients_for_the_folds(table):
-    # In train and val there are 11 normal patients and 10 with pneumonia, in test more.
-    with pytest.raises(ValueError, match=r"PNEUMONIA has 10 patients .* 11 folds need 11: give"):
-        splits.folds(table, number=11, seed=0)
-
-
-# ------------------------------------------------------------------ limit
-
-
-def test_limit_keeps_so_many_of_each(table):
-    kept = splits.limit(table, 3)
-    assert sizes(kept) == {(s, k): 3 for s in ("train", "test") for k in (0, 1)} | {
-        ("val", 0): 2,
-        ("val", 1): 2,
-    }
-    assert kept.index.tolist() == list(range(16))
-    places = [table["path"].tolist().index(path) for path in kept["path"]]
-    assert places == sorted(places)
-
-
-def test_limit_draws_at_random_from_the_seed(table):
-    assert splits.limit(table, 3).equals(splits.limit(table, 3))
-    assert not splits.limit(table, 3).equals(splits.limit(table, 3, seed=1))
-    drawn = {path for seed in range(30) for path in splits.limit(table, 3, seed=seed)["path"]}
-    assert drawn == set(table["path"])
-
-
-@pytest.mark.parametrize("images", [0, 1000])
-def test_limit_that_keeps_all(table, images):
-    pd.testing.assert_frame_equal(splits.limit(table, images), table)
-
-
-def test_negative_limit(table):
-    with pytest.raises(ValueError, match=r"must be 0 \(all images\) or more\. Received: -1"):
-        splits.limit(table, -1)
-
-
 # ------------------------------------------------------------------ the real data
 
 
@@ -385,19 +239,3 @@ def test_real_data(real_data):
     ]
     assert (table.groupby("patient")["split"].nunique() == 1).all()
     assert set(table.loc[table["label"] == 1, "subtype"]) == {"bacteria", "virus"}
-
-    cut = splits.hold_out_validation(table, share=0.15)
-    assert (cut.groupby("patient")["split"].nunique() == 1).all()
-    for label in (0, 1):  # a seventh of each class, 1341 and 3875 images
-        part = cut[(cut["label"] == label) & (cut["split"] != "test")]["split"] == "validation"
-        assert part.mean() == pytest.approx(1 / 7, abs=0.005)
-
-
-@pytest.mark.parametrize("names", [("Train", "Test"), ("train", "validation")])
-def test_splits_of_other_names_are_not_taken_for_classes(tmp_path, names):
-    for split in names:
-        for name in ("a", "b"):
-            (tmp_path / split / name).mkdir(parents=True)
-            Image.new("L", (8, 8)).save(tmp_path / split / name / "1.png")
-    with pytest.raises(DataSourceError, match="name splits train, val, test"):
-        index.from_class_folders(tmp_path)

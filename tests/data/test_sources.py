@@ -9,7 +9,6 @@ import filelock
 import pytest
 from support.trees import IMAGES, found, plant, plant_clutter
 
-from xraylib.data import sources
 from xraylib.data.sources import locate
 from xraylib.data.tree import CLASSES, image_files
 from xraylib.errors import DataSourceError
@@ -21,38 +20,6 @@ def cache(tmp_path, monkeypatch):
     folder = tmp_path / "cache"
     monkeypatch.setenv("XRAYLIB_CACHE", str(folder))
     return folder
-
-
-# ------------------------------------------------------------------ image_files
-
-
-def test_image_files_are_sorted_and_real(tmp_path):
-    names = ["b.jpeg", "a.JPEG", "c.jpg", "d.PNG", "below/e.png"]
-    plant(tmp_path, [*names, "._a.JPEG", ".a.png", "notes.txt", "f.jpeg.txt", "jpeg", "g.dcm"])
-    plant(tmp_path / "__MACOSX", ["b.jpeg"])
-    plant(tmp_path / ".hidden", ["b.jpeg"])
-    (tmp_path / "folder.jpeg").mkdir()
-    expected = ["a.JPEG", "b.jpeg", "below/e.png", "c.jpg", "d.PNG"]
-    assert [path.relative_to(tmp_path).as_posix() for path in image_files(tmp_path)] == expected
-
-
-def test_image_files_of_a_folder_that_lies_in_a_hidden_one(tmp_path):
-    plant(tmp_path / ".cache" / "NORMAL", ["a.png"])
-    assert image_files(tmp_path / ".cache" / "NORMAL") == [tmp_path / ".cache/NORMAL/a.png"]
-
-
-def test_image_files_of_nothing(tmp_path):
-    with pytest.raises(DataSourceError, match=r"no such folder of images.*Received: .*nowhere"):
-        image_files(tmp_path / "nowhere")
-
-
-def test_image_files_of_a_forbidden_folder(tmp_path, monkeypatch):
-    def refuse(path):
-        raise PermissionError(13, "Permission denied", str(path))  # root may read everything
-
-    monkeypatch.setattr(sources.os, "scandir", refuse)
-    with pytest.raises(DataSourceError, match=r"cannot list the folder .* \(Permission denied\)"):
-        image_files(tmp_path)
 
 
 # ------------------------------------------------------------------ a folder

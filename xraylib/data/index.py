@@ -1,9 +1,8 @@
-"""A tree of images -> one table: path, label, split, patient, subtype.
+"""List the images of a tree in one table: path, label, split, patient, subtype.
 
-Everything that follows is made from this table. The patient is a proxy read from the file name,
-the best that the data set offers: `person<N>_<bacteria|virus>_<M>` counts bacterial and viral
-patients independently, so that the key is (kind, N), and `IM-<N>-` and `NORMAL2-IM-<N>-` are
-separate families.
+Everything else starts from this table. The patient is a proxy that is read from the file name, the
+best that the data set offers: `person<N>_<bacteria|virus>_<M>` numbers bacterial and viral patients
+separately, so that the key is (kind, N), and `IM-<N>-` and `NORMAL2-IM-<N>-` are separate families.
 """
 
 import re
@@ -13,7 +12,15 @@ from typing import Final
 
 import pandas as pd
 
-from xraylib.data.tree import CLASSES, LEVELS, SPLITS, image_files, shallowest, subfolders, trees_in
+from xraylib.data.tree import (
+    CLASSES,
+    SEARCH_DEPTH,
+    SPLITS,
+    find_trees,
+    folders_with,
+    image_files,
+    subfolders,
+)
 from xraylib.errors import DataSourceError
 
 COLUMNS: Final = ("path", "label", "split", "patient", "subtype")
@@ -28,7 +35,7 @@ KAGGLE_COUNTS: Final = {
     ("test", 1): 390,
 }
 
-# What others call their splits; taken for classes, they would be told apart.
+# Other names of splits, which must not be mistaken for classes.
 _SPLIT_LIKE: Final = ("train", "training", "val", "valid", "validation", "test", "testing")
 
 _PNEUMONIA: Final = re.compile(r"person(?P<number>\d+)_(?P<kind>bacteria|virus)_\d+", re.IGNORECASE)
@@ -36,15 +43,19 @@ _NORMAL: Final = re.compile(r"(?P<family>(?:NORMAL2-)?IM)-(?P<number>\d+)", re.I
 
 
 def patient_of(path: Path) -> tuple[str, str]:
-    """The patient's key and the subtype that a file name tells.
+    """Reads the patient and the subtype from a file name.
 
     Args:
         path: Any path; only its file name counts.
 
     Returns:
-        The key, such as `"bacteria-12"`, `"IM-115"` or `"NORMAL2-IM-115"`, and the subtype,
-        `"bacteria"`, `"virus"` or `""`. A name that follows no scheme is its own patient: the
-        key is then the path itself.
+        The patient's key, such as `"bacteria-12"`, `"IM-115"` or `"NORMAL2-IM-115"`, and the
+        subtype, `"bacteria"`, `"virus"` or `""`. An image whose name follows no scheme is a patient
+        of its own: the key is then the path itself.
+
+    Example:
+        >>> patient_of(Path("train/PNEUMONIA/person12_virus_46.jpeg"))
+        ('virus-12', 'virus')
     """
     if match := _PNEUMONIA.match(path.name):
         kind = match["kind"].lower()
@@ -55,21 +66,21 @@ def patient_of(path: Path) -> tuple[str, str]:
 
 
 def from_tree(tree: Path | str) -> pd.DataFrame:
-    """Lists the images of a tree as `sources.locate` returns it.
+    """Lists the images of a tree, such as `sources.locate` returns.
 
     Args:
-        tree: The folder that directly holds `train/`, `test/` and perhaps `val/`.
+        tree: The folder that directly contains `train/`, `test/` and perhaps `val/`.
 
     Returns:
         One row an image, sorted by split, class and name, with the columns
             path: `Path`, beginning with `tree`;
             label: int, 0 for NORMAL, 1 for PNEUMONIA;
             split: `"train"`, `"val"` or `"test"`, the folder's name;
-            patient: the key from `patient_of`;
+            patient: str, the key of `patient_of`;
             subtype: `"bacteria"`, `"virus"` or `""`.
 
     Raises:
-        DataSourceError: The tree holds no images.
+        DataSourceError: The tree has no images.
     """
     tree = Path(tree)
     rows = []
@@ -78,7 +89,7 @@ def from_tree(tree: Path | str) -> pd.DataFrame:
             folder = tree / split / name
             if folder.is_dir():
                 for path in image_files(folder):
-                    # Relative, so that a copy of the data elsewhere has the same patients.
+                    # Relative: a copy of the data elsewhere has the same patients.
                     rows.append((path, label, split, *patient_of(path.relative_to(tree))))
     if not rows:
         raise DataSourceError(
@@ -91,44 +102,47 @@ def from_tree(tree: Path | str) -> pd.DataFrame:
 def from_class_folders(folder: Path | str) -> pd.DataFrame:
     """Lists the images of any folder that sorts them into two class folders.
 
-    The classes may have any names and lie in the folder itself or in `train/`, `val/` and `test/`,
-    whichever there are, there or up to three levels down. Hidden files and `__MACOSX` are passed
-    over, and of a doubled tree the outer one counts.
+    The class folders may have any names. They lie in the folder itself or in its `train/`, `val/`
+    and `test/`, if it has some of them, or up to three levels below. Hidden files and `__MACOSX`
+    are ignored, and of nested trees the outer one counts.
 
     Args:
         folder: The folder; `~` is expanded.
 
     Returns:
-        As `from_tree`, with one more column:
-            label: 0 for the class that comes first in the alphabet, 1 for the other;
-            split: the folder's name, `"all"` where there are no such folders;
+        One row an image, sorted by split, class and name, with the columns
+            path: `Path`, beginning with `folder`;
+            label: int, 0 for the class that comes first in the alphabet, 1 for the other;
+            split: `"train"`, `"val"` or `"test"`, or `"all"` if there are no such folders;
+            patient: str, the key of `patient_of`;
+            subtype: `"bacteria"`, `"virus"` or `""`;
             class: str, the class folder's name.
 
     Raises:
-        DataSourceError: There is no such folder, it has several trees or no images, the class
-            folders with images are not two, or one of two is empty.
+        DataSourceError: There is no such folder; it has several trees or no images; or there are
+            not exactly two class folders, both with images.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         what = "a file" if folder.exists() else "missing"
         raise DataSourceError(f"the folder of images is {what}: give one. Received: {folder}")
-    tree, splits = _splits(folder)
-    if wrong := [
+    tree, splits = _find_splits(folder)
+    if misnamed := [
         below.name
         for below in subfolders(tree)
         if below.name not in SPLITS and below.name.casefold() in _SPLIT_LIKE
     ]:
         raise DataSourceError(
-            f"{tree} has {', '.join(sorted(wrong))}: name splits {', '.join(SPLITS)}"
+            f"{tree} has {', '.join(sorted(misnamed))}: name splits {', '.join(SPLITS)}"
         )
-    found = {
+    files = {
         (split, below.name): image_files(below)
         for split, place in splits.items()
         for below in subfolders(place)
         if below.name != place.name  # the inner one of a doubled tree
     }
-    names = sorted({name for _, name in found}, key=lambda name: (name.casefold(), name))
-    filled = [name for name in names if any(found.get((split, name)) for split in splits)]
+    names = sorted({name for _, name in files}, key=lambda name: (name.casefold(), name))
+    filled = [name for name in names if any(files.get((split, name)) for split in splits)]
     if not filled:
         raise DataSourceError(f"no images in class folders in {tree}: sort them into two folders")
     if len(filled) < len(names) == 2:
@@ -143,7 +157,7 @@ def from_class_folders(folder: Path | str) -> pd.DataFrame:
         (path, label, split, *patient_of(path.relative_to(tree)), name)
         for split in splits
         for label, name in enumerate(filled)
-        for path in found.get((split, name), ())
+        for path in files.get((split, name), ())
     ]
     return pd.DataFrame(rows, columns=[*COLUMNS, "class"])
 
@@ -168,11 +182,11 @@ def class_names(table: pd.DataFrame) -> dict[int, str]:
     return names
 
 
-def _splits(folder: Path) -> tuple[Path, dict[str, Path]]:
-    """The folder that holds the splits or the classes, and each split's own folder."""
-    trees = trees_in(folder)
+def _find_splits(folder: Path) -> tuple[Path, dict[str, Path]]:
+    """Returns the folder that contains the splits or the classes, and the folder of each split."""
+    trees = find_trees(folder)
     for split in SPLITS:
-        trees = trees or shallowest(folder, names=(split,))
+        trees = trees or folders_with(split, within=folder)
     if len(trees) > 1:
         listed = ", ".join(str(tree) for tree in trees)
         raise DataSourceError(f"{folder} holds {len(trees)} trees ({listed}): give one of them")
@@ -180,7 +194,7 @@ def _splits(folder: Path) -> tuple[Path, dict[str, Path]]:
         return trees[0], {s: trees[0] / s for s in SPLITS if (trees[0] / s).is_dir()}
     # Archives often wrap everything in a folder or two.
     inner = folder
-    for _ in range(LEVELS):
+    for _ in range(SEARCH_DEPTH):
         below = subfolders(inner)
         if len(below) != 1:
             break
@@ -191,16 +205,16 @@ def _splits(folder: Path) -> tuple[Path, dict[str, Path]]:
 
 
 def warn_unless_kaggle(table: pd.DataFrame) -> None:
-    """Warns, naming each difference, where the counts are not those of the Kaggle set.
+    """Warns of each count that is not that of the Kaggle set.
 
     Args:
-        table: As `from_tree` returns it.
+        table: Table of `from_tree`.
     """
-    found = table.groupby(["split", "label"]).size()
+    counts = table.groupby(["split", "label"]).size()
     differences = [
-        f"{split}/{CLASSES[label]} has {found.get((split, label), 0):,} instead of {expected:,}"
+        f"{split}/{CLASSES[label]} has {counts.get((split, label), 0):,} instead of {expected:,}"
         for (split, label), expected in KAGGLE_COUNTS.items()
-        if found.get((split, label), 0) != expected
+        if counts.get((split, label), 0) != expected
     ]
     if differences:
         warnings.warn(

@@ -1,4 +1,4 @@
-"""The public data set, from what somebody put into the cache or from kagglehub -> its folder."""
+"""Get the public data set from a tree or zip in the cache, or else from kagglehub."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from xraylib import cache, errors, progress
-from xraylib.data.tree import SPLITS, incomplete, is_image, is_real, is_zip, trees_in
+from xraylib.data.tree import SPLITS, find_trees, is_clutter, is_image, is_zip, problem_with
 from xraylib.errors import DataSourceError
 
 # Pinned: every number of the series belongs to these files, and once cached kagglehub serves a
@@ -19,23 +19,23 @@ HANDLE: Final = "paultimothymooney/chest-xray-pneumonia/versions/2"
 def fetch() -> Path:
     """Finds the data set, unpacks it or downloads it.
 
-    A tree or a zip in `cache.cache_folder() / "kaggle"` comes first. A zip is unpacked beside
-    itself once, and stays. Without either, kagglehub is asked, which needs no account.
+    A tree or a zip in `cache.cache_folder() / "kaggle"` comes first. A zip is unpacked once and
+    stays where it is. Without either, kagglehub downloads the data set, which needs no account.
 
     Returns:
-        The folder that was filled by hand or by kagglehub. That it holds a whole tree is for
-        `sources.locate` to check.
+        The folder that was filled by hand or by kagglehub. `sources.locate` checks that it contains
+        a complete tree.
 
     Raises:
-        DataSourceError: The zip cannot be used, or there is no data set and no way to get it.
-        cache.CacheError: There can be no cache folder, or no lock in it.
+        DataSourceError: The zip cannot be used, or there is neither a data set nor a download.
+        CacheError: The cache folder cannot be created, or does not support locks.
     """
     by_hand = cache.cache_folder() / "kaggle"
-    if not trees_in(by_hand):
+    if not find_trees(by_hand):
         if not _archives(by_hand):
             return _download(by_hand)
         with cache.data_set_locked("kaggle"):
-            if not trees_in(by_hand):  # nobody else has meanwhile
+            if not find_trees(by_hand):  # no other process has unpacked it meanwhile
                 _unpack(by_hand)
     return by_hand
 
@@ -44,7 +44,7 @@ def fetch() -> Path:
 
 
 def _download(by_hand: Path) -> Path:
-    """Asks kagglehub for the data set. `by_hand` is the folder to name where that fails."""
+    """Lets kagglehub download the data set; an error names the folder `by_hand` instead."""
     cached = _in_kagglehub_cache()
     # Two processes would let kagglehub download into the same file.
     with contextlib.nullcontext() if cached else cache.data_set_locked("kaggle"):
@@ -52,17 +52,17 @@ def _download(by_hand: Path) -> Path:
             import kagglehub
 
             if not cached and not _in_kagglehub_cache() and not _in_kaggle_notebook():
-                _knock()
+                _check_connection()
             return Path(kagglehub.dataset_download(HANDLE))
         except Exception as error:
-            # kagglehub lets pass whatever goes wrong below it: requests, json, zipfile, its own.
+            # kagglehub passes on the errors of requests, json and zipfile, and has its own.
             kind = type(error).__name__
-            # What requests adds to these three is its own inside, at length.
+            # The messages of these three are long, and about the inside of requests.
             unreachable = kind in ("ConnectionError", "ConnectTimeout", "ReadTimeout")
-            said = f"{kind}: {errors.one_line(error)}"
-            reason = "no answer from Kaggle" if unreachable else said
+            message = f"{kind}: {errors.one_line(error)}"
+            reason = "no answer from Kaggle" if unreachable else message
     with contextlib.suppress(OSError):
-        by_hand.mkdir(parents=True, exist_ok=True)  # so that the folder named below is there
+        by_hand.mkdir(parents=True, exist_ok=True)  # the message names it
     page = f"https://www.kaggle.com/datasets/{HANDLE.split('/versions')[0]}"
     raise DataSourceError(
         f'cannot get "kaggle" ({reason}): either run once while online '
@@ -75,11 +75,11 @@ def _download(by_hand: Path) -> Path:
 def _in_kagglehub_cache() -> bool:
     """Whether kagglehub has the pinned version on disk, and so needs no network.
 
-    Looked up in its layout on disk, which has outlived the functions that know it. A wrong no
-    costs one request.
+    This reads the layout of its folders, which has been more stable than its functions. If it
+    wrongly says no, that costs one request.
     """
-    named = os.environ.get("KAGGLEHUB_CACHE")
-    root = Path(named if named is not None else os.path.expanduser("~/.cache/kagglehub"))
+    setting = os.environ.get("KAGGLEHUB_CACHE")
+    root = Path(setting if setting is not None else os.path.expanduser("~/.cache/kagglehub"))
     folder = root / "datasets" / HANDLE  # <owner>/<name>/versions/2
     return folder.is_dir() and (folder.parents[1] / f"{folder.name}.complete").exists()
 
@@ -89,11 +89,11 @@ def _in_kaggle_notebook() -> bool:
     return "KAGGLE_KERNEL_RUN_TYPE" in os.environ
 
 
-def _knock() -> None:
-    """Raises within seconds where Kaggle cannot be reached; any answer will do.
+def _check_connection() -> None:
+    """Raises within seconds if Kaggle cannot be reached; any answer will do.
 
-    kagglehub sets no time limit on its own first request: behind a firewall that swallows it,
-    that request waits for ever.
+    kagglehub sets no time limit on its own first request, which would wait for ever behind a
+    firewall that drops it.
     """
     import requests
 
@@ -110,20 +110,19 @@ def _archives(folder: Path) -> list[Path]:
 
 
 def _unpack(by_hand: Path) -> None:
-    """Unpacks the one zip in a folder to `chest_xray/` beside it: all of the tree or nothing."""
+    """Unpacks the one zip in a folder to `chest_xray/` beside it, completely or not at all."""
     archive, *more = _archives(by_hand)
     if more:
         names = ", ".join(path.name for path in (archive, *more))
         raise DataSourceError(f"{by_hand} holds {1 + len(more)} zips ({names}): leave only one")
-    # Hidden, so that nobody takes it for the tree. What a killed process has left is overwritten.
+    # Hidden, so that it is not mistaken for the tree. A killed process may have left it.
     temporary = by_hand / ".unpacking"
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         with zipfile.ZipFile(archive) as opened:
             members = _members(opened, archive=archive)
             _extract(opened, members, temporary)
-        problem = incomplete(temporary)
-        if problem:
+        if problem := problem_with(temporary):
             raise DataSourceError(f"{problem} (in {archive}): put the whole data set there")
         temporary.rename(by_hand / "chest_xray")
     except OSError as error:
@@ -144,7 +143,7 @@ def _unpack(by_hand: Path) -> None:
 
 
 def _members(opened: zipfile.ZipFile, *, archive: Path) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """The images of the outermost tree in a zip: path below the tree -> member.
+    """Finds the images of the outermost tree in a zip, by their paths below the tree.
 
     Raises:
         DataSourceError: The zip has no tree, or a member that would land outside the folder.
@@ -158,8 +157,8 @@ def _members(opened: zipfile.ZipFile, *, archive: Path) -> dict[PurePosixPath, z
                 f"{archive} has a member that would leave its folder ({member.filename!r}): "
                 "do not trust it, download the data set again"
             )
-        real = all(is_real(part) for part in path.parts)
-        if real and is_image(path.name) and not member.is_dir():
+        clutter = any(is_clutter(part) for part in path.parts)
+        if is_image(path.name) and not clutter and not member.is_dir():
             members[path] = member
     splits_of: dict[PurePosixPath, set[str]] = {}
     for path in members:

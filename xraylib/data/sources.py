@@ -1,4 +1,4 @@
-"""A name or a folder -> a checked image tree on disk."""
+"""Locate a tree of images by the name of its source or by its folder."""
 
 import difflib
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from xraylib import errors
-from xraylib.data.tree import checked, is_zip, subfolders, trees_in
+from xraylib.data.tree import find_tree, find_trees, is_zip, subfolders
 
 _ACCEPTED: Final = 'give "synthetic", "kaggle", or a folder that holds train/ and test/'
 
@@ -14,30 +14,28 @@ _ACCEPTED: Final = 'give "synthetic", "kaggle", or a folder that holds train/ an
 def locate(source: str | Path) -> Path:
     """Finds, downloads or makes a tree of images, and checks it.
 
-    The tree is `<folder>/{train,test}/{NORMAL,PNEUMONIA}`, with `val` beside them or not.
-
     Args:
         source: One of
-            - `"synthetic"`: radiographs made from physics, made once and kept in the cache;
+            - `"synthetic"`: radiographs simulated from physics, made once and kept in the cache;
             - `"kaggle"`: the public data set, from a tree or a zip that somebody put into
               `cache.cache_folder() / "kaggle"`, else by kagglehub, which needs no account. A zip is
-              unpacked beside itself once, and stays;
-            - a folder that holds the tree directly or up to three levels down. Hidden folders and
-              `__MACOSX` are passed over, of a doubled tree the outer one counts, and of several
-              side by side the one named `chest_xray`; else that is an error. `~` is
-              expanded. A `Path` is always a folder, so `Path("kaggle")` is `./kaggle`.
+              unpacked once and stays where it is;
+            - a folder that contains the tree directly or up to three levels down. Hidden folders
+              and `__MACOSX` are ignored. Of nested trees the outer one counts, and of several side
+              by side the one named `chest_xray`; otherwise several are an error. `~` is expanded. A
+              `Path` is always a folder, so `Path("kaggle")` is `./kaggle`.
 
     Returns:
-        The absolute folder that directly holds `train/` and `test/`, both with images of both
-        classes; `val/` too, where there is one.
+        The absolute folder that directly contains `train/` and `test/`, and perhaps `val/`, each
+        with images of both classes.
 
     Raises:
-        DataSourceError: There is no such tree, it is not complete, or it cannot be had offline.
+        DataSourceError: There is no such tree, it is incomplete, or it cannot be downloaded.
     """
     if not isinstance(source, (str, os.PathLike)) or not str(source).strip():
         raise errors.DataSourceError(f"no data source: {_ACCEPTED}. Received: {source!r}")
     if source not in ("synthetic", "kaggle"):
-        return checked(_existing_folder(source), received=str(source))
+        return find_tree(_existing_folder(source), received=str(source))
     try:
         return _synthetic() if source == "synthetic" else _kaggle()
     except errors.CacheError as error:
@@ -71,11 +69,11 @@ def _existing_folder(source: str | Path) -> Path:
 
 
 def _suggestion(source: str | Path, folder: Path) -> str:
-    """` (did you mean ...?)` where something of nearly that name exists, else nothing."""
+    """Returns ` (did you mean ...?)` if something of nearly that name exists, else nothing."""
     names = difflib.get_close_matches(str(source).lower(), ("synthetic", "kaggle"), n=1)
     if names:
         return f' (did you mean "{names[0]}"?)'
-    # The first part of the path that is wrong is the one to correct.
+    # The first wrong part of the path is the one to correct.
     while not folder.parent.is_dir():
         folder = folder.parent
     beside = {path.name.lower(): path for path in subfolders(folder.parent)}
@@ -87,15 +85,15 @@ def _suggestion(source: str | Path, folder: Path) -> str:
 
 
 def _synthetic() -> Path:
-    from xraylib import cache, errors
+    from xraylib import cache
     from xraylib.synthetic import dataset
 
-    # The version is part of the name, so that a newer xraylib makes its own tree.
+    # With the version in the name, a newer xraylib makes its own tree.
     folder = cache.cache_folder() / f"synthetic-{dataset.MODEL_VERSION}"
     received = f'"synthetic" (if images were removed from {folder}, delete it and try again)'
-    if not trees_in(folder):  # without the lock first: a shared cache may be read-only
+    if not find_trees(folder):  # without the lock first: a shared cache may be read-only
         with cache.data_set_locked(folder.name):
-            if not trees_in(folder):  # nobody else has meanwhile
+            if not find_trees(folder):  # no other process has made it meanwhile
                 try:
                     dataset.make_tree(folder)
                 except OSError as error:
@@ -103,7 +101,7 @@ def _synthetic() -> Path:
                         f"cannot make the synthetic images ({errors.one_line(error)}): delete "
                         f"{folder}, free some space there, or set XRAYLIB_CACHE to another folder"
                     ) from None
-    return checked(folder, received=received)
+    return find_tree(folder, received=received)
 
 
 def _kaggle() -> Path:
@@ -111,4 +109,4 @@ def _kaggle() -> Path:
 
     folder = kaggle.fetch()
     received = f'"kaggle" (if files were removed from {folder}, delete it and try again)'
-    return checked(folder, received=received)
+    return find_tree(folder, received=received)

@@ -1,55 +1,57 @@
-"""The table of images -> the same one cut into train, validation and test."""
+"""Cut the table of images into train, validation and test, by patient."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
-from xraylib.data.tree import CLASSES
+from xraylib.data.index import class_names
 
 
 def hold_out_validation(table: pd.DataFrame, *, share: float = 0.15, seed: int = 0) -> pd.DataFrame:
     """Cuts a validation split from train by patient, stratified by class.
 
-    `train` and `val`, which has only 16 images, are one pool. No patient is on both sides. The
-    rows of `test` are left as they are.
+    `train` and `val`, which has only 16 images in the Kaggle set, are pooled. No patient is on both
+    sides. The rows of `test` stay as they are.
 
     Args:
-        table: As `from_tree` returns it.
-        share: Of the pool's images that become validation, in (0, .5]. The nearest 1/k is taken.
-        seed: Of the shuffling.
+        table: Table of `index.from_tree`.
+        share: Share of the pool's images that become validation, in (0, .5]; rounded to 1/k.
+        seed: Random seed of the shuffling.
 
     Returns:
-        A copy of `table` with `split` one of `"train"`, `"validation"`, `"test"`.
+        A copy of `table` whose `split` is `"train"`, `"validation"` or `"test"`.
 
     Raises:
         ValueError: `share` is out of range, or a class has too few patients to be on both sides.
     """
-    parts = _parts(share)
+    if not 0 < share <= 0.5:
+        raise ValueError(f"share of validation must be above 0 and at most .5. Received: {share}")
     table = table.copy()
     pool = table[table["split"] != "test"]
-    asked = f"a validation share of {share} needs"
-    held_out = next(_held_out(pool, parts, seed=seed, asked=asked, advice="a larger share"))
+    parts = round(1 / share)
+    _check_patients(pool, parts, f"a validation share of {share} needs", "a larger share")
+    held_out = next(_positions_of_parts(pool, parts, seed=seed))
     table.loc[pool.index, "split"] = "train"
     table.loc[pool.index[held_out], "split"] = "validation"
     return table
 
 
 def folds(table: pd.DataFrame, *, number: int = 5, seed: int) -> list[pd.DataFrame]:
-    """Cuts train into parts by patient, stratified by class, for a cross-validation.
+    """Cuts train into folds by patient, stratified by class, for a cross-validation.
 
-    `train` and `val`, or `validation`, are one pool, as in `hold_out_validation`; `test` is left
-    out. Each part is once the validation of what the others train: every image is validated once,
-    and no patient is on both sides.
+    `train` and `val`, or `validation`, are pooled as in `hold_out_validation`; `test` is left out.
+    Each part of the pool is the validation of one fold, so that every image is validated once. No
+    patient is on both sides of a fold.
 
     Args:
-        table: As `from_tree` or `hold_out_validation` returns it.
-        number: Of parts, 2 or more.
-        seed: Of the shuffling.
+        table: Table of `index.from_tree` or `hold_out_validation`.
+        number: Number of folds, 2 or more.
+        seed: Random seed of the shuffling.
 
     Returns:
-        `number` copies of the pool's rows, in the order and with the index of `table`, with
-        `split` one of `"train"`, `"validation"`.
+        `number` copies of the pool's rows, in the order and with the index of `table`, whose
+        `split` is `"train"` or `"validation"`.
 
     Raises:
         ValueError: `number` is below 2, or a class has fewer patients than that.
@@ -57,60 +59,57 @@ def folds(table: pd.DataFrame, *, number: int = 5, seed: int) -> list[pd.DataFra
     if number < 2:
         raise ValueError(f"the number of folds must be 2 or more. Received: {number}")
     pool = table[table["split"] != "test"]
-    asked, advice = f"{number} folds need", "a smaller number of folds"
-    cuts = []
-    for held_out in _held_out(pool, number, seed=seed, asked=asked, advice=advice):
-        cut = pool.assign(split="train")
-        cut.loc[pool.index[held_out], "split"] = "validation"
-        cuts.append(cut)
-    return cuts
+    _check_patients(pool, number, f"{number} folds need", "a smaller number of folds")
+    tables = []
+    for held_out in _positions_of_parts(pool, number, seed=seed):
+        fold = pool.assign(split="train")
+        fold.loc[pool.index[held_out], "split"] = "validation"
+        tables.append(fold)
+    return tables
 
 
-def _parts(share: float) -> int:
-    """Of how many equal parts the validation is one."""
-    if not 0 < share <= 0.5:
-        raise ValueError(f"share of validation must be above 0 and at most .5. Received: {share}")
-    return round(1 / share)
+def _check_patients(pool: pd.DataFrame, least: int, need: str, remedy: str) -> None:
+    """Raises if a class has too few patients, with what needs them and another remedy."""
+    patients = pool.groupby("label")["patient"].nunique()
+    for label, name in class_names(pool).items():
+        if patients.get(label, 0) < least:
+            raise ValueError(
+                f"{name} has too few patients in train and val ({patients.get(label, 0)}): {need} "
+                f"{least}; give more images, or {remedy}"
+            )
 
 
-def _held_out(
-    pool: pd.DataFrame, parts: int, *, seed: int, asked: str, advice: str
-) -> Iterator[np.ndarray]:
-    """The positions of each part's rows: no patient is in two, and each class is in all.
-
-    `asked` and `advice` say what needs so many patients, and what else to give than more images.
-    """
+def _positions_of_parts(pool: pd.DataFrame, parts: int, *, seed: int) -> Iterator[np.ndarray]:
+    """Cuts a pool into parts that share no patient; yields the positions of each part's rows."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    patients = pool.groupby("label")["patient"].nunique()
-    for label, name in enumerate(CLASSES):
-        if patients.get(label, 0) < parts:
-            raise ValueError(
-                f"{name} has {patients.get(label, 0)} patients in train and val, and {asked} "
-                f"{parts}: give more images, or {advice}"
-            )
     splitter = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
     for _, held_out in splitter.split(pool, pool["label"], pool["patient"]):
         yield held_out
 
 
 def limit(table: pd.DataFrame, images: int, *, seed: int = 0) -> pd.DataFrame:
-    """Keeps at most so many images of each class in each split, drawn at random.
+    """Keeps at most a number of images of each class in each split, chosen at random.
 
     Args:
-        table: As `from_tree` or `hold_out_validation` returns it.
-        images: The most to keep of one class in one split; 0 keeps all.
-        seed: Of the drawing.
+        table: Table of `index.from_tree` or `hold_out_validation`.
+        images: The largest number of one class in one split; 0 keeps all.
+        seed: Random seed of the choice.
 
     Returns:
-        The rows kept, in the order of `table`, with a fresh index.
+        The chosen rows, in the order of `table`, with a fresh index.
 
     Raises:
         ValueError: `images` is negative.
+
+    Example:
+        >>> table = pd.DataFrame({"split": "train", "label": [0, 0, 0, 1]})
+        >>> limit(table, 2)["label"].tolist()
+        [0, 0, 1]
     """
     if images < 0:
         raise ValueError(f"the limit must be 0 (all images) or more. Received: {images}")
     if images:
-        drawn = table.sample(frac=1, random_state=seed).groupby(["split", "label"]).head(images)
-        table = table.loc[sorted(drawn.index)]
+        sample = table.sample(frac=1, random_state=seed).groupby(["split", "label"]).head(images)
+        table = table.loc[sorted(sample.index)]
     return table.reset_index(drop=True)
