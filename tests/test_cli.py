@@ -102,7 +102,7 @@ def test_ctrl_c_is_not_a_stack_trace(monkeypatch, capsys):
     def stop(folder):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xraylib.runs.records.table", stop)
+    monkeypatch.setattr("xraylib.runs.records.read", stop)
     assert cli.main(["table", "anywhere"]) == 130
     assert capsys.readouterr().err == "\nstopped; what was finished is kept\n"
 
