@@ -170,6 +170,7 @@ def test_a_cell_that_is_run_again_gets_its_run(tmp_path):
     assert begin(tmp_path).folder == first.folder
 
 
+@pytest.mark.slow
 def test_another_process_at_the_same_run_is_refused_until_it_ends(tmp_path):
     code = (
         "import sys; from xraylib.runs.records import Run; "
@@ -188,6 +189,7 @@ def test_another_process_at_the_same_run_is_refused_until_it_ends(tmp_path):
     assert begin(tmp_path).folder.name == name
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_free_for_others(tmp_path, results):
     run = begin(tmp_path)
     begin(tmp_path).finish(**results)

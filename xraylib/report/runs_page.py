@@ -3,7 +3,6 @@
 import datetime
 import importlib.metadata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,41 +11,15 @@ import pandas as pd
 
 from xraylib import progress
 from xraylib.data.tree import CLASSES
-from xraylib.evaluation import calibration, checks, comparison, metrics, thresholds
-from xraylib.report import html, plots, sentences, tables
+from xraylib.evaluation import calibration, checks, metrics, thresholds
+from xraylib.report import html, overview, plots, sentences, tables
 from xraylib.report.html import Block, Link
+from xraylib.report.overview import Results
 from xraylib.report.sentences import short, signed
 from xraylib.runs import selection
-from xraylib.runs.selection import Selection, Step
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True, eq=False)
-class _Results:
-    """What the sections are made from.
-
-    Attributes:
-        selection: The runs that can be compared.
-        reached: As `comparison.averages` returns it.
-        compared: As `comparison.differences` returns it, and why it is empty where it is.
-        best: The step with the highest AUC on validation.
-        prevalence: For PPV and NPV.
-    """
-
-    selection: Selection
-    reached: pd.DataFrame
-    compared: pd.DataFrame
-    not_compared: str
-    best: Step
-    prevalence: float
-
-    @property
-    def auc(self) -> dict[str, pd.DataFrame]:
-        """The AUCs of each split, indexed by step."""
-        auc = self.reached[self.reached["metric"] == "AUC"]
-        return {str(split): part.set_index("step") for split, part in auc.groupby("split")}
 
 
 def page(folder: Path | str, *, prevalence: float = 0.3, notebooks: Sequence[Link] = ()) -> str:
@@ -70,8 +43,8 @@ def page(folder: Path | str, *, prevalence: float = 0.3, notebooks: Sequence[Lin
     with progress.bar(
         total=len(chosen.steps) + len(_SECTIONS), description="writing the report"
     ) as bar:
-        results = _results(chosen, prevalence, bar.update)
-        blocks = [html.text(_opening(results))]
+        results = overview.measure(chosen, prevalence=prevalence, update=bar.update)
+        blocks = [html.text(overview.opening(results))]
         for title, make in _SECTIONS.items():
             blocks.append(html.heading(title))
             try:
@@ -102,115 +75,10 @@ def reason(error: Exception) -> str:
     return text if type(error) is ValueError else f"{type(error).__name__}: {text}"
 
 
-def _results(chosen: Selection, prevalence: float, update: Callable[[], object]) -> _Results:
-    """Measure and compare the steps; one that cannot be measured is left out."""
-    parts: dict[str, pd.DataFrame] = {}
-    reasons: dict[str, str] = {}
-    for step in chosen.steps:
-        try:
-            parts[step.label] = comparison.averages({step.label: list(step.predictions)})
-        except ValueError as error:
-            reasons |= {record.folder.name: str(error) for record in step.records}
-        update()
-    if not parts:
-        text = "; ".join(f"{run}: {why}" for run, why in reasons.items())
-        raise ValueError(f"no run can be measured on validation and on test: {text}")
-    more = pd.DataFrame(reasons.items(), columns=["run", "reason"])
-    chosen = replace(
-        chosen,
-        steps=tuple(step for step in chosen.steps if step.label in parts),
-        left_out=pd.concat([chosen.left_out, more], ignore_index=True),
-    )
-    reached = pd.concat(parts.values(), ignore_index=True)
-    not_compared = ""
-    try:
-        compared = comparison.differences(chosen.predictions)
-    except ValueError as error:
-        compared, not_compared = comparison.differences({}), f"Not shown: {error}"
-    if len(chosen.steps) == 1:
-        not_compared = "There is one step only: nothing to compare it with."
-    best = selection.best(chosen.steps, reached)
-    return _Results(chosen, reached, compared, not_compared, best, prevalence)
-
-
-# ------------------------------------------------------------------ the opening
-
-
-def _opening(results: _Results) -> str:
-    test = results.best.test
-    origins = dict.fromkeys(
-        sentences.origin(str(record.parameters.get("SOURCE", "")))
-        for record in results.selection.records
-    )
-    # The warning belongs to what it warns of: in one paragraph nobody reads past it.
-    first = [
-        *_best_step(results),
-        *origins,
-        "This is not a medical device: nothing here may guide the care of a patient.",
-    ]
-    second = [
-        f"The test has {len(test):,} images of {test['patient'].nunique():,} patients, "
-        f"{int(test['label'].sum()):,} images with pneumonia.",
-        *_beside_the_best(results),
-    ]
-    return " ".join(first) + "\n\n" + " ".join(second)
-
-
-def _best_step(results: _Results) -> list[str]:
-    best, steps = results.best, results.selection.steps
-    validation, test = (results.auc[split].loc[best.label] for split in ("validation", "test"))
-    reached = results.reached
-    at_half = reached[(reached["step"] == best.label) & (reached["split"] == "test")]
-    at_half = at_half.set_index("metric")["value"]
-    networks = sum(step.is_network for step in steps)
-    count = f"{networks} networks" if networks else f"{len(steps)} steps"
-    text = [
-        f"Of {count}, {best.label} has the highest AUC on validation, by which it is chosen here: "
-        f"{short(validation['value'])}."
-        if len(steps) > 1
-        else f"There is one step, {best.label}. Its AUC on validation is "
-        f"{short(validation['value'])}."
-    ]
-    if not best.is_network:
-        text.append("It is no network and never saw a lung.")
-    seeds = "one seed" if test["runs"] == 1 else f"the mean of {int(test['runs'])} seeds"
-    text.append(
-        f"On test the AUC is {short(test['value'])}, with a 95 % interval over patients from "
-        f"{short(test['low'])} to {short(test['high'])} ({seeds}): "
-        f"{sentences.shift(validation, test)}. At threshold .5 it calls "
-        f"{short(at_half['sensitivity'])} of those with pneumonia sick, and "
-        f"{short(at_half['specificity'])} of the others well."
-    )
-    if test["low"] <= 0.5 <= test["high"]:
-        text.append("That is not distinguishable from chance.")
-    return text
-
-
-def _beside_the_best(results: _Results) -> list[str]:
-    text = []
-    baselines = [step for step in results.selection.steps if not step.is_network]
-    if baselines and results.best.is_network:
-        label = selection.best(baselines, results.reached).label
-        numbers = results.auc["test"].loc[label, ["value", "low", "high"]]
-        text.append(
-            f"For comparison, {label}, which is no network and never saw a lung, reached "
-            f"{sentences.interval(*numbers)} on test."
-        )
-    tested = results.compared[results.compared["metric"] == "AUC"]
-    if len(tested):
-        clear = int((tested["p_holm"] < 0.05).sum())
-        text.append(
-            f"Of {len(tested)} steps that follow another, {clear or 'none'} "
-            f"{'differs' if clear == 1 else 'differ'} from it in AUC by more than chance in the "
-            "choice of patients explains."
-        )
-    return text
-
-
 # ------------------------------------------------------------------ the sections
 
 
-def _steps(results: _Results) -> list[Block]:
+def _steps(results: Results) -> list[Block]:
     validation, test = results.auc["validation"], results.auc["test"]
     numbers = "; ".join(
         f"{name}: {short(validation.loc[name, 'value'])} and "
@@ -235,7 +103,7 @@ def _steps(results: _Results) -> list[Block]:
     ]
 
 
-def _neighbours(results: _Results) -> list[Block]:
+def _neighbours(results: Results) -> list[Block]:
     if results.not_compared:
         return [html.text(results.not_compared)]
     found = sentences.steps(results.reached, results.compared)
@@ -250,7 +118,7 @@ def _neighbours(results: _Results) -> list[Block]:
     ]
 
 
-def _curves(results: _Results) -> list[Block]:
+def _curves(results: Results) -> list[Block]:
     first = results.selection.first
     reliability, benefit = tables.curves(first)
     numbers = []
@@ -278,7 +146,7 @@ def _curves(results: _Results) -> list[Block]:
     ]
 
 
-def _thresholds(results: _Results) -> list[Block]:
+def _thresholds(results: Results) -> list[Block]:
     points = thresholds.operating_points(results.best.predictions[0], prevalence=results.prevalence)
     return [
         html.table(
@@ -290,7 +158,7 @@ def _thresholds(results: _Results) -> list[Block]:
     ]
 
 
-def _calibration(results: _Results) -> list[Block]:
+def _calibration(results: Results) -> list[Block]:
     return [
         html.table(
             tables.calibration(calibration.summary(results.best.predictions[0])),
@@ -301,7 +169,7 @@ def _calibration(results: _Results) -> list[Block]:
     ]
 
 
-def _kinds(results: _Results) -> list[Block]:
+def _kinds(results: Results) -> list[Block]:
     return [
         html.table(
             tables.subtypes(results.best.test),
@@ -312,7 +180,7 @@ def _kinds(results: _Results) -> list[Block]:
     ]
 
 
-def _swaps(results: _Results) -> list[Block]:
+def _swaps(results: Results) -> list[Block]:
     measured = [
         (f"{step.label}, seed {record.seed}", record.swap_effects, step is results.best)
         for step in results.selection.steps
@@ -357,7 +225,7 @@ def _swaps(results: _Results) -> list[Block]:
     return blocks
 
 
-def _runs(results: _Results) -> list[Block]:
+def _runs(results: Results) -> list[Block]:
     blocks = [
         html.table(
             tables.runs(results.selection.records),
@@ -373,7 +241,7 @@ def _runs(results: _Results) -> list[Block]:
     return blocks
 
 
-def _protocols(results: _Results) -> list[Block]:
+def _protocols(results: Results) -> list[Block]:
     records = results.selection.records
     dates = sorted(record.finished[:10] for record in records)
     rows = {
@@ -400,7 +268,7 @@ def _figure(drawn: "Figure", *, alt: str, caption: str) -> Block:
         plt.close(drawn)
 
 
-_SECTIONS: dict[str, Callable[[_Results], Iterable[Block]]] = {
+_SECTIONS: dict[str, Callable[[Results], Iterable[Block]]] = {
     "What each step reached": _steps,
     "Each step against the one before": _neighbours,
     "Four views of the scores": _curves,

@@ -6,7 +6,6 @@ another run beside it. The same parameters are the same run: an unfinished one i
 finished one is replaced when the new one is complete.
 """
 
-import copy
 import dataclasses
 import datetime
 import hashlib
@@ -24,7 +23,7 @@ import pandas as pd
 from xraylib import errors, files, machine
 from xraylib.data import index
 from xraylib.data.preparation import Preparation
-from xraylib.evaluation.thresholds import Rule
+from xraylib.runs import formats
 
 if TYPE_CHECKING:
     import keras
@@ -32,21 +31,6 @@ if TYPE_CHECKING:
 PREDICTION_COLUMNS: Final = ("path", "patient", "split", "label", "score", "subtype")
 # Where a run and its data are stored does not make it another run.
 PLACES: Final = ("RUN_DIR", "SOURCE")
-
-_METRIC_COLUMNS: Final = ("split", "rule", "threshold", "metric", "value", "low", "high")
-_REQUIRED: Final = {
-    "step": str,
-    "parameters": dict,
-    "fingerprint": str,
-    "finished": str,
-    "metrics": list,
-}
-# What records of earlier versions call it, and what it is called now.
-_RENAMED: Final = {
-    "weights": "weight_count",
-    "interventions": "perturbation_effects",
-    "shares": "swap_effects",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,7 +296,7 @@ def read(folder: Path | str) -> Reading:
             problems[path.parent.name] = "not finished: run it again to resume it"
     for path in sorted(folder.rglob("record.json")):
         try:
-            stored = upgrade(json.loads(path.read_text(encoding="utf-8")))
+            stored = formats.upgrade(json.loads(path.read_text(encoding="utf-8")))
             records.append(_record(stored, path.parent))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             problems[path.parent.name] = f"its record cannot be read: {errors.one_line(error)}"
@@ -324,52 +308,6 @@ def read(folder: Path | str) -> Reading:
         )
     records.sort(key=lambda record: (record.step, record.finished))
     return Reading(records, pd.DataFrame(problems.items(), columns=["run", "reason"]))
-
-
-def upgrade(stored: Any) -> dict[str, Any]:
-    """Bring the content of a `record.json` that any version wrote up to date.
-
-    Args:
-        stored: What the file holds; it is not changed.
-
-    Returns:
-        The fields of `Record` but for the folder, as JSON values, with today's names. A network
-        whose record does not say how its images were prepared was trained by a version that
-        stretched them to `IMAGE_SIZE`, which becomes its preparation.
-
-    Raises:
-        ValueError: It is no record, or lacks what cannot be guessed.
-
-    Example:
-        >>> old = {"step": "00", "parameters": {"SEED": 3}, "fingerprint": "", "finished": ""}
-        >>> upgrade(old | {"metrics": [], "weights": 12})["weight_count"]
-        12
-    """
-    if not isinstance(stored, dict):
-        raise ValueError(f"a record is a JSON object, not {type(stored).__name__}")
-    if missing := sorted(set(_REQUIRED) - set(stored)):
-        raise ValueError(f"it has no {', '.join(missing)}")
-    for name, kind in _REQUIRED.items():
-        if not isinstance(stored[name], kind):
-            raise ValueError(
-                f"its {name} must be {kind.__name__}. Received: {str(stored[name])[:40]!r}"
-            )
-    stored = copy.deepcopy(stored)
-    upgraded = {_RENAMED.get(str(name), str(name)): stored[name] for name in stored}
-    for row in upgraded.get("perturbation_effects") or ():
-        if "intervention" in row:
-            row["perturbation"] = row.pop("intervention")
-    parameters = upgraded["parameters"]
-    upgraded.setdefault("seed", parameters.get("SEED"))
-    if upgraded.get("network") and not upgraded.get("preparation"):
-        if "IMAGE_SIZE" not in parameters:
-            raise ValueError("it has neither a preparation nor the parameter IMAGE_SIZE")
-        upgraded["preparation"] = {"image_size": parameters["IMAGE_SIZE"]}
-    for row in upgraded["metrics"]:
-        if lacking := [name for name in _METRIC_COLUMNS if name not in row]:
-            raise ValueError(f"its metrics have no {', '.join(lacking)}")
-        Rule(row["rule"])  # an error names a rule that this version does not know
-    return upgraded
 
 
 def describe(step: str, settings: Mapping[str, Any]) -> str:
@@ -396,7 +334,7 @@ def describe(step: str, settings: Mapping[str, Any]) -> str:
 
 
 def _record(stored: dict[str, Any], folder: Path) -> Record:
-    """The record of what `upgrade` returned; keys that this version does not know are left out."""
+    """The record of what `formats.upgrade` returned, without keys that nobody knows."""
     known = {field.name for field in dataclasses.fields(Record)} & set(stored)
     values = {name: stored[name] for name in known if stored[name] is not None}
     if "preparation" in values:
@@ -404,7 +342,7 @@ def _record(stored: dict[str, Any], folder: Path) -> Record:
     for name in ("counts", "perturbation_effects", "swap_effects"):
         if name in values:
             values[name] = _frame(values[name])
-    metrics = pd.DataFrame(values.pop("metrics"), columns=list(_METRIC_COLUMNS))
+    metrics = pd.DataFrame(values.pop("metrics"), columns=list(formats.METRIC_COLUMNS))
     numbers = dict.fromkeys(("threshold", "value", "low", "high"), float)
     return Record(folder=folder, metrics=metrics.astype(numbers), **values)
 
@@ -451,7 +389,8 @@ def _about_training(history: pd.DataFrame | None) -> dict[str, Any]:
 def _rows(table: pd.DataFrame | None) -> list[dict[str, Any]] | None:
     if table is None:
         return None
-    return json.loads(table.to_json(orient="records", double_precision=6))
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=6))
+    return rows
 
 
 def _write(path: Path, text: str) -> None:
