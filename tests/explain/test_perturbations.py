@@ -169,15 +169,6 @@ def test_effects_by_hand():
     assert result["specificity"] == pytest.approx(-0.5)
 
 
-def test_effects_know_the_threshold():
-    result = effects(scored(ROWS), threshold=0.6, resamples=0).set_index("measure")["value"]
-    # At a logit of .41 nothing changes; at .8, a logit of 1.39, only a is called 1.
-    assert result["flips"] == pytest.approx(0.25)
-    result = effects(scored(ROWS), threshold=0.8, resamples=0).set_index("measure")["value"]
-    assert result["sensitivity"] == pytest.approx(0)
-    assert result["specificity"] == pytest.approx(-0.5)
-
-
 def test_intervals_hold_the_value_and_are_seeded():
     rng = np.random.default_rng(0)
     rows = []

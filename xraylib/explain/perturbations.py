@@ -255,14 +255,11 @@ def paired_logits(
     return wide, labels, np.vstack([np.ones(len(labels)), resampled])
 
 
-def effects(
-    scored: pd.DataFrame, *, threshold: float = 0.5, resamples: int = 2000, seed: int = 0
-) -> pd.DataFrame:
+def effects(scored: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Measure what each perturbation did to the same images, with a bootstrap over patients.
 
     Args:
         scored: What `rescore` returns, of images of both classes.
-        threshold: A score of at least this is called class 1, in (0, 1).
         resamples: Bootstrap resamples of patients, for percentile intervals of 95 %; 0 for none.
         seed: Random seed of the bootstrap.
 
@@ -270,7 +267,7 @@ def effects(
         One row for each perturbation and measure of `MEASURES`: cue, perturbation, measure, value,
         low, high. `"logit, class 0"` is the mean paired change of the logit of that class's images,
         divided by the standard deviation of all unchanged logits, so that networks can be
-        compared; `"flips"` is the proportion of images whose decision changed; the others are
+        compared; `"flips"` is the proportion of images whose decision at .5 changed; the others are
         changes of the metric. An effect depends on the size of the perturbation: `swaps` makes
         cues comparable.
 
@@ -284,7 +281,7 @@ def effects(
     cues = scored.drop_duplicates("perturbation").set_index("perturbation")["cue"]
     rows: list[tuple[str, str, str, np.ndarray]] = []
     for name in cues.index.drop(UNCHANGED):
-        measures = _measures(labels, before, logits[name].to_numpy(), threshold, weights)
+        measures = _measures(labels, before, logits[name].to_numpy(), weights)
         rows += [(cues[name], name, measure, measures[measure]) for measure in MEASURES]
     table = pd.DataFrame(rows, columns=["cue", "perturbation", "measure", "value"])
     values = np.stack(table["value"].tolist())
@@ -295,7 +292,7 @@ def effects(
 
 
 def _measures(
-    labels: np.ndarray, before: np.ndarray, after: np.ndarray, threshold: float, weights: np.ndarray
+    labels: np.ndarray, before: np.ndarray, after: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Compute every measure for each row of weights."""
     spread = before.std() or 1.0
@@ -305,11 +302,10 @@ def _measures(
             of_class = (labels == label).astype(float)
             change = (weights @ ((after - before) * of_class)) / (weights @ of_class)
             measures[f"logit, class {label}"] = change / spread
-    before, after = expit(before), expit(after)
-    flips = ((before >= threshold) != (after >= threshold)).astype(float)
+    flips = ((before >= 0) != (after >= 0)).astype(float)
     measures["flips"] = weights @ flips / weights.sum(axis=1)
     first, second = (
-        metrics.weighted_metrics(labels, scores, threshold, weights) for scores in (before, after)
+        metrics.weighted_metrics(labels, expit(logits), 0.5, weights) for logits in (before, after)
     )
     for name in _METRICS:
         measures[name] = (second - first)[:, metrics.METRICS.index(name)]

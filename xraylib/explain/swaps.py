@@ -36,6 +36,8 @@ from xraylib.explain import perturbations
 CUES: Final = ("compression", "shape", "sharpness", "exposure")
 COLUMNS: Final = ("cue", "value", "low", "high", "class 0", "class 1")
 
+# Images of a class that are enough for its profile.
+_IMAGES: Final = 100
 # The side of the image from which a spectrum is computed, in pixels, and the edges of the
 # spectrum's bands in cycles per side.
 _SIZE: Final = 224
@@ -65,13 +67,12 @@ class Profile:
     spectrum: np.ndarray
 
 
-def profiles(table: pd.DataFrame, *, images: int = 100, seed: int = 0) -> tuple[Profile, Profile]:
+def profiles(table: pd.DataFrame, *, seed: int = 0) -> tuple[Profile, Profile]:
     """Measure the profile of each class.
 
     Args:
         table: Rows of the index, of both classes: those of train, which the network learned from.
-        images: Maximum number of images of each class, sampled with `seed`.
-        seed: Random seed of the sample.
+        seed: Random seed of the sample of 100 images of each class.
 
     Returns:
         The profiles of label 0 and label 1.
@@ -81,19 +82,17 @@ def profiles(table: pd.DataFrame, *, images: int = 100, seed: int = 0) -> tuple[
     """
     _check_classes(table)
     negative, positive = (
-        profile(table.loc[table["label"] == label, "path"], images=images, seed=seed)
-        for label in (0, 1)
+        profile(table.loc[table["label"] == label, "path"], seed=seed) for label in (0, 1)
     )
     return negative, positive
 
 
-def profile(paths: Iterable[Path | str], *, images: int = 100, seed: int = 0) -> Profile:
+def profile(paths: Iterable[Path | str], *, seed: int = 0) -> Profile:
     """Measure the profile of some files.
 
     Args:
         paths: Radiographs of one class.
-        images: Maximum number of images, sampled with `seed`.
-        seed: Random seed of the sample.
+        seed: Random seed of the sample of 100 files, where there are more.
 
     Returns:
         Their profile. Unreadable files are left out.
@@ -102,7 +101,7 @@ def profile(paths: Iterable[Path | str], *, images: int = 100, seed: int = 0) ->
         ValueError: Not one can be read.
     """
     paths = [Path(path) for path in paths]
-    sample = np.sort(np.random.default_rng(seed).permutation(len(paths))[:images])
+    sample = np.sort(np.random.default_rng(seed).permutation(len(paths))[:_IMAGES])
     qualities, aspects, greys, spectra = [], [], [], []
     for number in progress.bar(sample, total=len(sample), description="measuring profiles"):
         path = paths[number]
