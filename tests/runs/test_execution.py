@@ -91,10 +91,10 @@ def test_a_process_that_is_killed_is_a_failure_and_the_others_run(tmp_path):
 def test_a_kernel_that_dies_and_a_cell_that_takes_too_long_are_failures(tmp_path):
     dead = notebook(tmp_path / "dead.ipynb", "import os; os._exit(3)")
     slow = notebook(tmp_path / "slow.ipynb", "import time; time.sleep(3600)")
-    done = execution.run_notebooks([dead, slow], out=tmp_path / "out", timeout_seconds=3)
-    assert done["status"].tolist() == ["failed", "failed"]
-    assert done["error"][0].startswith("DeadKernelError: ")
-    assert done["error"][1].startswith("CellTimeoutError: ")
+    copy = tmp_path / "copy.ipynb"
+    assert process.execute(dead, copy, {}).error.startswith("DeadKernelError: ")
+    error = process.execute(slow, copy, {}, timeout_seconds=3).error
+    assert error.startswith("CellTimeoutError: ")
 
 
 @pytest.mark.slow
