@@ -1,8 +1,8 @@
-"""What each countermeasure does to a network that could cheat: plain, matched and test AUC, cues.
+"""Measure what each countermeasure does to a network that could learn from the files.
 
 One small network (`basic_cnn`) is trained again and again on the same radiographs, each time with
-one countermeasure. Every row is written as it comes; started again, what is there is not done
-again. `make experiments`, or for one of them
+one countermeasure. Rows are written as they come; started again, it does only what is missing.
+`make experiments`, or for one of them
 
     python experiments/countermeasures.py synthetic
     python experiments/countermeasures.py real --data FOLDER
@@ -85,71 +85,92 @@ def study(
     seed: int,
     aspects: pd.Series | None = None,
 ) -> list[dict[str, Any]]:
-    """Trains once; one row a metric and one a cue, in long form.
+    """Train one network and measure it.
 
-    `aspects` has the true width/height by file name, where the files no longer have it.
+    Args:
+        table: As `splits.hold_out_validation` returns it.
+        about: What every row begins with, e.g. the name of the data.
+        countermeasure: One of `COUNTERMEASURES`.
+        matched_for: The column of `measurements.measure` that a matched validation is matched for.
+        image_size: Of the network, in pixels.
+        epochs: To train.
+        batch_size: Images a batch.
+        seed: Of the first weights, the order of the images and the resampling.
+        aspects: The true width/height by file name, where the files no longer have it.
+
+    Returns:
+        Rows with AUC and specificity on validation, on validation matched for a column and on
+        test, and with the effect of swapping each cue on validation.
     """
     keras.utils.clear_session()
-    how, augment = COUNTERMEASURES[countermeasure]
-    preparation = Preparation(image_size, **how)
-    decoded = loading.decode(table, preparation)
+    changes, augment = COUNTERMEASURES[countermeasure]
+    preparation = Preparation(image_size, **changes)
+    images = loading.decode(table, preparation)
     model = models.basic_cnn(image_size, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         history = training.fit(
             model,
-            decoded.batches(
+            images.batches(
                 "train", batch_size=batch_size, shuffle=True, seed=seed, augment=augment
             ),
-            decoded.batches("validation", batch_size=batch_size),
+            images.batches("validation", batch_size=batch_size),
             epochs=epochs,
             learning_rate=1e-3,
             folder=folder,
         )
-    predictions = scoring.predictions(model, decoded, batch_size=batch_size)
+    predictions = scoring.predictions(model, images, batch_size=batch_size)
     validation = predictions[predictions["split"] == "validation"]
+    profiles = profiles_of(table[table["split"] == "train"], aspects, seed=seed)
+    scored = swaps.rescore(model, validation, preparation, profiles, images=80, seed=seed)
+    effects = swaps.effects(scored, seed=seed)[["cue", "value", "low", "high"]]
     shared = about | {"countermeasure": countermeasure, "seed": seed, "px": image_size}
     shared |= {"epochs": int(history["epoch"].max())}
-    rows = []
+    rows = _metrics_of(predictions, matched_for, aspects)
+    rows += effects.assign(on="validation", metric="swap effect").to_dict("records")
+    return [shared | row for row in rows]
 
-    def add(
-        split: str, part: pd.DataFrame, weights: np.ndarray | None = None, matched_for: str = ""
-    ) -> None:
-        images = len(part) if weights is None else round(weighting.effective_size(weights))
-        about = {"on": split, "matched_for": matched_for, "images": images}
-        numbers = metrics.estimate(
-            part["label"].to_numpy(),
-            part["score"].to_numpy(),
-            patients=part["patient"].to_numpy(),
-            weights=weights,
-        )
-        for row in numbers[numbers["metric"].isin(("AUC", "specificity"))].to_dict("records"):
-            rows.append(shared | about | {"metric": row["metric"], "cue": ""} | row)
 
-    add("validation", validation)
+def _metrics_of(
+    predictions: pd.DataFrame, matched_for: str, aspects: pd.Series | None
+) -> list[dict[str, Any]]:
+    parts = dict(list(predictions.groupby("split")))
+    validation = parts["validation"]
+    rows = _metric_rows("validation", validation)
     if aspects is None:
         values = measurements.measure(validation)[matched_for].to_numpy()
     else:
         values = aspects.reindex([path.name for path in validation["path"]]).to_numpy()
     known = pd.notna(values)
-    part = validation[known]
     # Classes that do not overlap cannot be matched: then there is no such row.
     with contextlib.suppress(ValueError):
-        weights = weighting.weights(part["label"].to_numpy(), values[known])
-        add("validation", part, weights, matched_for)
-    if (predictions["split"] == "test").any():
-        add("test", predictions[predictions["split"] == "test"])
-    profiles = profiles_of(table[table["split"] == "train"], aspects, seed=seed)
-    scored = swaps.rescore(model, validation, preparation, profiles, images=80, seed=seed)
-    for row in swaps.effects(scored, seed=seed).to_dict("records"):
-        effect = {name: row[name] for name in ("cue", "value", "low", "high")}
-        rows.append(shared | {"on": "validation", "metric": "swap effect"} | effect)
-    return rows
+        matched = validation[known]
+        weights = weighting.weights(matched["label"].to_numpy(), values[known])
+        rows += _metric_rows("validation", matched, matched_for, weights)
+    return rows + (_metric_rows("test", parts["test"]) if "test" in parts else [])
+
+
+def _metric_rows(
+    split: str, part: pd.DataFrame, matched_for: str = "", weights: np.ndarray | None = None
+) -> list[dict[str, Any]]:
+    images = len(part) if weights is None else round(weighting.effective_size(weights))
+    numbers = metrics.estimate(
+        part["label"].to_numpy(),
+        part["score"].to_numpy(),
+        patients=part["patient"].to_numpy(),
+        weights=weights,
+    )
+    about = {"on": split, "matched_for": matched_for, "images": images}
+    return [
+        about | {"metric": row["metric"], "cue": ""} | row
+        for row in numbers.to_dict("records")
+        if row["metric"] in ("AUC", "specificity")
+    ]
 
 
 def profiles_of(
     train: pd.DataFrame, aspects: pd.Series | None, *, seed: int
 ) -> tuple[swaps.Profile, swaps.Profile]:
-    """The profiles of the classes, with the true width/height by file name where that is lost."""
+    """Measure the profiles of the classes, with the true width/height where the files lost it."""
     profiles = swaps.profiles(train, seed=seed)
     if aspects is None:
         return profiles
@@ -162,12 +183,12 @@ def profiles_of(
 
 
 def run(path: Path, jobs: list[tuple[dict[str, Any], Any]]) -> None:
-    """Does the jobs that `path` does not hold yet, each a description and a function of rows."""
+    """Do the jobs whose rows `path` does not hold yet: what their rows say, and how to get them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     done = pd.read_csv(path) if path.exists() else pd.DataFrame()
     for number, (about, job) in enumerate(jobs):
-        wanted = [str(value) for value in about.values()]
-        if len(done) and (done[list(about)].astype(str) == wanted).all(axis=1).any():
+        description = [str(value) for value in about.values()]
+        if len(done) and (done[list(about)].astype(str) == description).all(axis=1).any():
             continue
         done = pd.concat([done, pd.DataFrame(job())], ignore_index=True)
         done.to_csv(path, index=False, float_format="%.4g")
@@ -175,7 +196,7 @@ def run(path: Path, jobs: list[tuple[dict[str, Any], Any]]) -> None:
 
 
 def on_synthetic(seeds: list[int]) -> None:
-    """Each trap alone, all of them and none, with every countermeasure."""
+    """Study each trap alone, all of them and none, with every countermeasure."""
     jobs = []
     # What README.md shows comes first.
     order = sorted(COUNTERMEASURES, key=lambda name: name not in SHOWN)
@@ -206,7 +227,7 @@ def _on_made(name: str, *, seed: int, **how: Any) -> list[dict[str, Any]]:
 
 
 def on_real(data: Path, seeds: list[int]) -> None:
-    """Crop, pad and stretch at true shapes; random changes on all images; 400 px of originals."""
+    """Study crop, pad and stretch at true shapes, random changes, and originals at 400 px."""
     listed = pd.read_csv(data / "originals.csv").set_index("file")
     aspects = listed["width"] / listed["height"]
     plans = (
@@ -250,10 +271,10 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=["synthetic", "real"])
     parser.add_argument("--data", type=Path, default=os.environ.get("XRAYLIB_REAL_DATA"))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    asked = parser.parse_args()
-    if asked.what == "synthetic":
-        on_synthetic(asked.seeds)
-    elif asked.data is None:
+    arguments = parser.parse_args()
+    if arguments.what == "synthetic":
+        on_synthetic(arguments.seeds)
+    elif arguments.data is None:
         parser.error("give --data FOLDER, or set XRAYLIB_REAL_DATA")
     else:
-        on_real(asked.data, asked.seeds)
+        on_real(arguments.data, arguments.seeds)
