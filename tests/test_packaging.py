@@ -1,5 +1,9 @@
 """What says which packages are needed, where and in which versions, says the same everywhere."""
 
+import ast
+import contextlib
+import functools
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -48,14 +52,55 @@ def test_environment_takes_only_python_and_pip_from_conda():
     assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(version)
 
 
-@pytest.mark.parametrize("file", ["environment.yml", "pyproject.toml"])
-def test_every_dependency_has_its_reason(file):
-    opening = {"environment.yml": r"\s*- (?!conda-forge|pip:)", "pyproject.toml": r"  \"[a-z]"}
-    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
-    dependencies = [line for line in lines if re.match(opening[file], line)]
-    expected = {"environment.yml": len(CORE) + 3, "pyproject.toml": len(CORE) + len(DEV)}
-    assert len(dependencies) == expected[file]
-    assert [line for line in dependencies if not re.search(r"\s# \w", line)] == []
+@functools.cache
+def owners():
+    return importlib.metadata.packages_distributions()
+
+
+def imported(folder):
+    """The distributions whose modules a folder of Python files imports, anywhere in them."""
+    modules = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules.add(node.module.split(".")[0])
+    return {canonicalize_name(name) for module in modules for name in owners().get(module, ())}
+
+
+def with_what_they_bring(names):
+    """Distributions and, of those that are installed, all that they need themselves."""
+    known, waiting = set(), list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in known:
+            continue
+        known.add(name)
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            needs = map(Requirement, importlib.metadata.requires(name) or ())
+            waiting += [
+                canonicalize_name(each.name)
+                for each in needs
+                if each.marker is None or each.marker.evaluate({"extra": ""})
+            ]
+    return known
+
+
+def test_the_library_imports_its_dependencies_and_nothing_else():
+    core = set(by_name(CORE))
+    # Keras imports TensorFlow, and people start JupyterLab.
+    assert core - imported(ROOT / "xraylib") == {"tensorflow", "jupyterlab"}
+    assert imported(ROOT / "xraylib") - {"xraylib"} <= with_what_they_bring(core)
+
+
+def test_the_tests_import_their_dependencies_or_a_tool_is_named_where_it_runs():
+    files = ("Makefile", ".pre-commit-config.yaml", "pyproject.toml")
+    tools = "\n".join((ROOT / file).read_text(encoding="utf-8") for file in files)
+    # `KERAS_BACKEND` names jax, and `pytest -n` is xdist.
+    unused = set(by_name(DEV)) - imported(ROOT / "tests") - {"jax", "pytest-xdist"}
+    for name in unused:
+        assert re.search(rf"\b{name}\b", tools.replace(f'"{name}>=', "")), name
 
 
 @pytest.mark.parametrize("requirement", CORE + DEV, ids=lambda each: each.name)
