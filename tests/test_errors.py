@@ -1,4 +1,17 @@
+import builtins
+import re
+
+from xraylib import errors
 from xraylib.errors import one_line
+
+
+def test_the_tree_in_the_docstring_is_the_tree():
+    tree = re.findall(r"── (\w+) +\((\w+)\)", errors.__doc__)
+    assert {name for name, _ in tree} == {
+        each.__name__ for each in errors.XraylibError.__subclasses__()
+    }
+    for name, builtin in tree:
+        assert issubclass(getattr(errors, name), getattr(builtins, builtin)), name
 
 
 def test_a_message_in_one_line():

@@ -2,28 +2,28 @@
 
     XraylibError
     ├── DataSourceError      (ValueError)    a data source that cannot be used
-    ├── UnreadableImage      (ValueError)    a file that gives no pixels
+    ├── UnreadableImage      (ValueError)    a file that cannot be read as an image
     ├── TooFewPatientsError  (ValueError)    too few patients of a class to cross-validate
-    ├── ParameterError       (ValueError)    a notebook's parameter that does not exist or fit
+    ├── ParameterError       (ValueError)    a parameter that does not exist or has a wrong value
     ├── NotebookError        (ValueError)    a notebook or a parameter file that cannot be run
-    ├── CacheError           (OSError)       no cache folder, or no lock in it
-    └── RunInProgressError   (RuntimeError)  another process is at the same run
+    ├── CacheError           (OSError)       a cache folder that cannot be created or locked
+    └── RunInProgressError   (RuntimeError)  a run that another process is working on
 
-Each is also the built-in exception beside it. An argument out of its range is a plain `ValueError`,
-a disk that is full a plain `OSError`.
+Each is also the built-in exception in brackets. An argument out of its range raises a plain
+`ValueError`, a full disk a plain `OSError`.
 """
 
 
 class XraylibError(Exception):
-    """Whatever this library raises under a name of its own; the message says what to do."""
+    """The base of all exceptions of this library; their messages say what to do."""
 
 
 class DataSourceError(XraylibError, ValueError):
     """A data source that cannot be used; the message says why and what to do, in one line."""
 
 
-class UnreadableImage(XraylibError, ValueError):  # noqa: N818 - what it is, is said
-    """A file that gives no pixels; the message names the file and the reason in one line."""
+class UnreadableImage(XraylibError, ValueError):  # noqa: N818 - the name is clear without Error
+    """A file that cannot be read as an image; the message names it and says why, in one line."""
 
 
 class TooFewPatientsError(XraylibError, ValueError):
@@ -31,7 +31,7 @@ class TooFewPatientsError(XraylibError, ValueError):
 
 
 class ParameterError(XraylibError, ValueError):
-    """A parameter that does not exist or has the wrong type; the message lists those there are."""
+    """A parameter that does not exist or has a wrong value; the message says what is possible."""
 
 
 class NotebookError(XraylibError, ValueError):
@@ -39,11 +39,11 @@ class NotebookError(XraylibError, ValueError):
 
 
 class CacheError(XraylibError, OSError):
-    """No cache folder, or no lock in it; the message says why and what to do, in one line."""
+    """A cache folder that cannot be created or locked; the message says why and what to do."""
 
 
 class RunInProgressError(XraylibError, RuntimeError):
-    """Another process is at the same run."""
+    """A run that another process is working on."""
 
 
 def one_line(error: Exception, *, limit: int | None = 200) -> str:
@@ -51,10 +51,10 @@ def one_line(error: Exception, *, limit: int | None = 200) -> str:
 
     Args:
         error: Any error, mostly one of another library.
-        limit: The most characters to keep; None for all.
+        limit: The largest number of characters; None for all.
 
     Returns:
-        The message without line breaks; the error's name where it has no message.
+        The message without line breaks or its full stop; the error's name if it has no message.
 
     Example:
         >>> one_line(ValueError("too   wide."))
