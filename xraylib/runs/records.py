@@ -119,7 +119,7 @@ class Record:
         """
         path = self.folder / "predictions.csv"
         try:
-            stored = pd.read_csv(path)
+            stored = pd.read_csv(path, dtype={"subtype": str})
         except (OSError, ValueError) as error:
             raise ValueError(f"{path} cannot be read ({error}): run {self.step} again") from None
         return _checked(stored)
