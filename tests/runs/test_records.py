@@ -400,7 +400,8 @@ def test_a_broken_record_is_a_problem_with_its_reason(tmp_path, text, reason):
         ({"network": "tiny"}, "neither a preparation nor the parameter IMAGE_SIZE"),
         ({"network": "tiny", "preparation": {"image_size": 0}}, "image_size must be 1 or more"),
         ({"network": "tiny", "preparation": {"size": 8}}, "unexpected keyword argument 'size'"),
-        ({"counts": 3}, "cannot be read"),
+        ({"counts": 3}, "its counts must be list. Received: '3'"),
+        ({"seed": "zero"}, "its seed must be int. Received: 'zero'"),
     ],
 )
 def test_what_cannot_be_upgraded_is_a_problem(tmp_path, wrong, reason):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from xraylib import progress
+from xraylib import errors, progress
 from xraylib.data.tree import CLASSES
 from xraylib.evaluation import calibration, checks, metrics, thresholds
 from xraylib.report import html, overview, plots, sentences, tables
@@ -51,7 +51,7 @@ def page(folder: Path | str, *, prevalence: float = 0.3, notebooks: Sequence[Lin
                 blocks += make(results)
             # What a record lacks must not cost the page.
             except (ValueError, KeyError, TypeError) as error:
-                blocks.append(html.text(f"Not shown: {reason(error)}"))
+                blocks.append(html.text(f"Not shown: {_reason(error)}"))
             bar.update()
     if notebooks:
         blocks += [html.heading("The executed notebooks"), html.bullets(notebooks)]
@@ -64,15 +64,10 @@ def page(folder: Path | str, *, prevalence: float = 0.3, notebooks: Sequence[Lin
     return html.page(f"Pneumonia on chest radiographs: the runs in {name}", blocks)
 
 
-def reason(error: Exception) -> str:
-    """Say in one line why something failed.
-
-    Example:
-        >>> reason(KeyError("px"))
-        "KeyError: 'px'"
-    """
-    text = " ".join(str(error).split())
-    return text if type(error) is ValueError else f"{type(error).__name__}: {text}"
+def _reason(error: Exception) -> str:
+    """The message; of other errors than `ValueError`, which nobody wrote for readers, the kind."""
+    kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+    return kind + errors.one_line(error, limit=None)
 
 
 # ------------------------------------------------------------------ the sections

@@ -6,12 +6,12 @@ from typing import Any, Final
 from xraylib.evaluation.thresholds import Rule
 
 METRIC_COLUMNS: Final = ("split", "rule", "threshold", "metric", "value", "low", "high")
-_REQUIRED: Final = {
-    "step": str,
-    "parameters": dict,
-    "fingerprint": str,
-    "finished": str,
-    "metrics": list,
+_REQUIRED: Final = ("step", "parameters", "fingerprint", "finished", "metrics")
+_TYPES: Final = {
+    **dict.fromkeys(("step", "fingerprint", "finished", "network", "precision", "device"), str),
+    **dict.fromkeys(("seed", "weight_count", "epochs", "best_epoch"), int),
+    **dict.fromkeys(("metrics", "counts", "perturbation_effects", "swap_effects"), list),
+    **dict.fromkeys(("parameters", "versions", "preparation"), dict),
 }
 # What records of earlier versions call it, and what it is called now.
 _RENAMED: Final = {
@@ -22,10 +22,10 @@ _RENAMED: Final = {
 
 
 def upgrade(stored: Any) -> dict[str, Any]:
-    """Bring the content of a `record.json` that any version wrote up to date.
+    """Check the content of a `record.json`, and bring it up to date.
 
     Args:
-        stored: What the file holds; it is not changed.
+        stored: What the file holds, whatever version wrote it; it is not changed.
 
     Returns:
         The fields of `records.Record` but for the folder, as JSON values, with today's names. A
@@ -33,7 +33,7 @@ def upgrade(stored: Any) -> dict[str, Any]:
         that stretched them to `IMAGE_SIZE`, which becomes its preparation.
 
     Raises:
-        ValueError: It is no record, or lacks what cannot be guessed.
+        ValueError: It is no record, or lacks what cannot be known.
 
     Example:
         >>> old = {"step": "00", "parameters": {"SEED": 3}, "fingerprint": "", "finished": ""}
@@ -44,18 +44,18 @@ def upgrade(stored: Any) -> dict[str, Any]:
         raise ValueError(f"a record is a JSON object, not {type(stored).__name__}")
     if missing := sorted(set(_REQUIRED) - set(stored)):
         raise ValueError(f"it has no {', '.join(missing)}")
-    for name, kind in _REQUIRED.items():
-        if not isinstance(stored[name], kind):
-            raise ValueError(
-                f"its {name} must be {kind.__name__}. Received: {str(stored[name])[:40]!r}"
-            )
     stored = copy.deepcopy(stored)
     upgraded = {_RENAMED.get(str(name), str(name)): stored[name] for name in stored}
+    if isinstance(stored["parameters"], dict):
+        upgraded.setdefault("seed", stored["parameters"].get("SEED"))
+    for name, kind in _TYPES.items():
+        value = upgraded.get(name)
+        if not isinstance(value, kind) and (name in _REQUIRED or value is not None):
+            raise ValueError(f"its {name} must be {kind.__name__}. Received: {str(value)[:40]!r}")
     for row in upgraded.get("perturbation_effects") or ():
         if "intervention" in row:
             row["perturbation"] = row.pop("intervention")
     parameters = upgraded["parameters"]
-    upgraded.setdefault("seed", parameters.get("SEED"))
     if upgraded.get("network") and not upgraded.get("preparation"):
         if "IMAGE_SIZE" not in parameters:
             raise ValueError("it has neither a preparation nor the parameter IMAGE_SIZE")
