@@ -105,10 +105,10 @@ def test_a_swap_names_the_trap_that_a_network_reads(tmp_path, trap, measure, sig
     tree = make_tree(tmp_path / "tree", images=100, size=SIZE, traps=[trap])
     table = index.from_tree(tree / "chest_xray").query("split == 'train'")
     scored = swaps.rescore(network_of(measure, sign=sign), table, SQUARES, swaps.profiles(table))
-    shares = swaps.effects(scored, resamples=0).set_index("cue")["value"]
-    assert shares.index[0] == trap
-    assert shares[trap] > 0.5
-    assert shares.drop(trap).abs().max() < 0.25
+    effects = swaps.effects(scored, resamples=0).set_index("cue")["value"]
+    assert effects.index[0] == trap
+    assert effects[trap] > 0.5
+    assert effects.drop(trap).abs().max() < 0.25
 
 
 def test_a_swap_names_compression_where_a_network_reads_it(tmp_path):
@@ -120,8 +120,8 @@ def test_a_swap_names_compression_where_a_network_reads_it(tmp_path):
         rows.append((path, str(number), "train", number % 2))
     table = pd.DataFrame(rows, columns=["path", "patient", "split", "label"])
     scored = swaps.rescore(network_of(blocks, sign=1), table, SQUARES, swaps.profiles(table))
-    shares = swaps.effects(scored, resamples=0).iloc[0]
-    assert shares["cue"] == "compression"
+    effects = swaps.effects(scored, resamples=0).iloc[0]
+    assert effects["cue"] == "compression"
     # Fine files take on the blocks of coarse ones; what those have lost does not come back.
-    assert shares["class 0"] > 0.7
-    assert abs(shares["class 1"]) < 0.05
+    assert effects["class 0"] > 0.7
+    assert abs(effects["class 1"]) < 0.05
