@@ -10,6 +10,7 @@ from xraylib import machine
 def processor(monkeypatch, tmp_path):
     """A function that puts another text in the place of what Linux says of the processor."""
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: [])
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
     return (tmp_path / "cpuinfo").write_text
 
@@ -67,6 +68,15 @@ def test_instructions(processor):
 def test_bfloat16_of_a_processor(processor, flags, native):
     processor(f"flags\t\t: {flags}\n")
     assert machine.native_bfloat16()[0] is native
+
+
+def test_bfloat16_of_a_processor_that_is_limited(processor, monkeypatch):
+    processor("flags : amx_bf16\n")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    expected = (False, "ONEDNN_MAX_CPU_ISA=AVX2 excludes the instructions for bfloat16")
+    assert machine.native_bfloat16() == expected
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_AMX")
+    assert machine.native_bfloat16()[0]
 
 
 def test_bfloat16_of_an_unknown_processor(processor):

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 _CPUINFO: Final = Path("/proc/cpuinfo")  # on Linux only
+# Values of ONEDNN_MAX_CPU_ISA that keep Intel's kernels from the instructions for bfloat16.
+_LIMITS: Final = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
 
 
 def versions() -> dict[str, str]:
@@ -62,6 +64,8 @@ def native_bfloat16() -> tuple[bool, str]:
     if gpus():
         capability = _compute_capability()
         return capability >= 8, f"the GPU has compute capability {capability}, bfloat16 needs 8.0"
+    if (limit := os.environ.get("ONEDNN_MAX_CPU_ISA")) in _LIMITS:
+        return False, f"ONEDNN_MAX_CPU_ISA={limit} excludes the instructions for bfloat16"
     if instructions() & {"avx512_bf16", "amx_bf16"}:
         return True, "the processor has instructions for bfloat16"
     return False, "the processor is not known to have instructions for bfloat16"

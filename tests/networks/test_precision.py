@@ -17,7 +17,7 @@ of_tensorflow = pytest.mark.skipif(
 
 
 def image_network(multiplications):
-    """One convolution of 3 x 3 pixels on 100 x 100 places, shared out over its filters."""
+    """One convolution of 3 x 3 pixels at 100 x 100 places, with as many filters as that takes."""
     inputs = keras.Input((102, 102, 1))
     filters = round(multiplications / 9e4)
     return keras.Model(inputs, keras.layers.Conv2D(filters, 3)(inputs))
@@ -30,6 +30,7 @@ def on(monkeypatch):
     def change(instructions=frozenset(), gpus=()):
         monkeypatch.setattr(machine, "instructions", lambda: set(instructions))
         monkeypatch.setattr(machine, "gpus", lambda: list(gpus))
+        monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
 
     return change
 
@@ -37,14 +38,15 @@ def on(monkeypatch):
 # ------------------------------------------------------------------ the rule
 
 
+@of_tensorflow
 @pytest.mark.parametrize(
     ("instructions", "multiplications", "expected"),
     [
-        (AMX, 0.99e7, "float32"),
-        (AMX, 1.08e7, "bfloat16"),
-        ({"avx512_bf16"}, 1.08e7, "bfloat16"),
-        (AVX512, 1.08e7, "float32"),
-        (set(), 1.08e7, "float32"),
+        (AMX, 0.72e7, "float32"),
+        (AMX, 0.81e7, "bfloat16"),
+        ({"avx512_bf16"}, 0.81e7, "bfloat16"),
+        (AVX512, 0.81e7, "float32"),
+        (set(), 0.81e7, "float32"),
     ],
 )
 def test_bfloat16_needs_instructions_and_a_large_network(
@@ -69,7 +71,7 @@ def test_the_compiler_is_for_large_networks_on_avx2(
     on, monkeypatch, instructions, multiplications, compiled
 ):
     on(instructions)
-    monkeypatch.setattr(precision, "multiplications", lambda model: multiplications)
+    monkeypatch.setattr(precision, "multiplications", lambda model: [multiplications / 2] * 2)
     assert precision.choose(network())[0].jit_compile is compiled
 
 
@@ -77,14 +79,27 @@ def test_on_a_gpu_keras_decides_what_is_compiled(on, monkeypatch):
     on(AVX2, gpus=["gpu:0"])
     monkeypatch.setattr(machine, "native_bfloat16", lambda: (True, "the GPU is new enough"))
     expected = Computation("bfloat16", jit_compile="auto"), "the GPU is new enough"
-    assert precision.choose(image_network(1.08e7)) == expected
+    assert precision.choose(image_network(0.81e7)) == expected
+
+
+def test_on_a_processor_only_tensorflow_gains_from_bfloat16(on, monkeypatch):
+    on(AMX)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    expected = Computation("float32"), "jax does not gain from bfloat16 on a processor"
+    assert precision.choose(image_network(0.81e7)) == expected
 
 
 @pytest.mark.parametrize("requested", ["float32", "bfloat16"])
 def test_what_is_requested_is_taken(on, requested):
     on(AMX)
-    computation, reason = precision.choose(image_network(1.08e7), requested)
+    computation, reason = precision.choose(image_network(0.81e7), requested)
     assert (computation.precision, reason) == (requested, "as requested")
+
+
+@of_tensorflow
+def test_a_network_without_convolutions_stays_in_float32(on):
+    on(AMX)
+    assert precision.choose(network())[0].precision == "float32"
 
 
 def test_an_unknown_precision():
@@ -97,9 +112,9 @@ def test_multiplications_of_nested_models():
     # 3 x 3 x 3 inputs for each of 5 outputs at each of 10 x 10 places.
     inputs = keras.Input((12, 12, 3))
     inner = keras.Model(inputs, keras.layers.Conv2D(5, 3)(inputs))
-    assert precision.multiplications(inner) == 27 * 5 * 100
+    assert precision.multiplications(inner) == [27 * 5 * 100]
     outer = keras.Input((12, 12, 3))
-    assert precision.multiplications(keras.Model(outer, inner(outer))) == 27 * 5 * 100
+    assert precision.multiplications(keras.Model(outer, inner(outer))) == [27 * 5 * 100]
 
 
 # ------------------------------------------------------------------ what it changes

@@ -9,6 +9,7 @@ AMX (TensorFlow 2.21, November 2026, medians of steps that took turns):
     basic_cnn at 32 px    .005 G multiplications    .0006 and .0004
     basic_cnn at 64 px    .03 G                     .0019 and .0010
     basic_cnn at 224 px   .43 G                     .030 and .016
+    resnet50 at 64 px     .31 G                     .048 and .054
     vgg19 at 64 px        1.6 G                     .097 and .041
     vgg19 at 224 px       19.5 G                    .73 and .15
 
@@ -32,9 +33,9 @@ from xraylib.networks import models
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
-# Multiplications an image from which they pay, see above. In smaller networks bfloat16 saves less
-# than a millisecond an image, and a head that is trained alone has no convolutions at all.
-_LARGE_FOR_BFLOAT16: Final = 1e7
+# Multiplications an image from which they pay, see above: of the average convolution, for what the
+# layers between them cost is not saved, and of all of them.
+_LARGE_FOR_BFLOAT16: Final = 8e6
 _LARGE_FOR_COMPILER: Final = 1e10
 
 
@@ -70,11 +71,11 @@ class Computation:
 def choose(model: keras.Model, precision: Precision = "auto") -> tuple[Computation, str]:
     """Chooses the precision of a network on this machine, and whether it is compiled.
 
-    `"auto"` is bfloat16 where the processor (AVX512-BF16 or AMX) or every GPU (compute capability
-    8.0) has instructions for it and the network's convolutions take 10 million multiplications an
-    image or more; elsewhere it is float32. TensorFlow's compiler is used on processors with AVX2
-    but not AVX-512, from 10 billion multiplications an image. On a GPU, and with other backends,
-    Keras decides what is compiled.
+    `"auto"` is bfloat16 where every GPU (compute capability 8.0) or, with TensorFlow, the processor
+    (AVX512-BF16 or AMX) has instructions for it and the network's average convolution takes 8
+    million multiplications an image or more; elsewhere it is float32. TensorFlow's compiler is
+    used on processors with AVX2 but not AVX-512, from 10 billion multiplications an image in all.
+    On a GPU, and with other backends, Keras decides what is compiled.
 
     Example:
         >>> computation, reason = choose(models.basic_cnn(22))
@@ -96,39 +97,46 @@ def choose(model: keras.Model, precision: Precision = "auto") -> tuple[Computati
             f'precision must be "auto", "float32" or "bfloat16". Received: {precision!r}'
         )
     _warn_of_slow_kernels()
-    size = multiplications(model)
-    native, reason = machine.native_bfloat16()
-    if precision != "auto":
-        reason = "as requested"
-    elif native and size < _LARGE_FOR_BFLOAT16:
-        precision, reason = "float32", "the network is too small to gain from bfloat16"
-    else:
+    sizes = multiplications(model)
+    reason = "as requested"
+    if precision == "auto":
+        native, reason = _gains_from_bfloat16(float(np.mean(sizes)) if sizes else 0)
         precision = "bfloat16" if native else "float32"
-    if keras.backend.backend() != "tensorflow" or machine.gpus():
+    if machine.gpus() or keras.backend.backend() != "tensorflow":
         return Computation(precision), reason
-    avx2_at_most = "avx2" in machine.instructions() and "avx512f" not in machine.instructions()
-    return Computation(precision, avx2_at_most and size >= _LARGE_FOR_COMPILER), reason
+    instructions = machine.instructions()
+    avx2_at_most = "avx2" in instructions and "avx512f" not in instructions
+    return Computation(precision, avx2_at_most and sum(sizes) >= _LARGE_FOR_COMPILER), reason
 
 
-def multiplications(model: keras.Model) -> float:
-    """Counts the multiplications in all convolutions of a network, for one image.
+def multiplications(model: keras.Model) -> list[float]:
+    """Counts the multiplications in each convolution of a network, for one image.
 
     Example:
         >>> image = keras.Input((12, 12, 3))
         >>> multiplications(keras.Model(image, keras.layers.Conv2D(5, 3)(image)))
-        13500.0
+        [13500.0]
 
     Args:
         model: Functional, of images of one size.
 
     Returns:
-        The number; 0 where there are no convolutions.
+        One number a convolution, from input to output.
     """
-    return sum(
+    return [
         float(np.prod(layer.kernel.shape)) * float(np.prod(layer.output.shape[1:3]))
         for layer in _layers(model)
         if isinstance(layer, keras.layers.Conv2D)
-    )
+    ]
+
+
+def _gains_from_bfloat16(size: float) -> tuple[bool, str]:
+    """Whether a network is faster in it here, by its average convolution, and why."""
+    if size < _LARGE_FOR_BFLOAT16:
+        return False, "the network is too small to gain from bfloat16"
+    if not machine.gpus() and (backend := keras.backend.backend()) != "tensorflow":
+        return False, f"{backend} does not gain from bfloat16 on a processor"
+    return machine.native_bfloat16()
 
 
 def _layers(model: keras.Model) -> Iterator[keras.Layer]:
