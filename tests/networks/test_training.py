@@ -16,6 +16,8 @@ from xraylib.data.augmentation import Augmentation
 from xraylib.networks import training
 from xraylib.networks.training import HISTORY_COLUMNS, fit
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):

@@ -84,8 +84,8 @@ def passes(monkeypatch):
     [
         (models.basic_cnn, ["dense1", "logit"]),
         (models.tuned_cnn, ["dense1", "dense2", "dense3", "logit"]),
-        (models.vgg19, ["logit"]),
-        (models.resnet50, ["logit"]),
+        pytest.param(models.vgg19, ["logit"], marks=pytest.mark.slow),
+        pytest.param(models.resnet50, ["logit"], marks=pytest.mark.slow),
     ],
 )
 def test_frozen_only_the_head_is_trained(build, head, zeros):
@@ -335,6 +335,7 @@ def assert_alike(run, expected):
         np.testing.assert_allclose(weight, other, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_head_is_trained_as_in_the_whole_network(tmp_path):
     run = train(tmp_path / "frozen", transfer.fit)
     assert_alike(run, train(tmp_path / "fused", training.fit))
@@ -347,6 +348,7 @@ def test_the_head_is_trained_as_in_the_whole_network(tmp_path):
     assert moved == {"logit/kernel", "logit/bias"}
 
 
+@pytest.mark.slow
 def test_scores_of_the_whole_are_those_of_features_and_head(tmp_path):
     data = batches(6, seed=1)
     run = train(tmp_path, transfer.fit)
@@ -359,6 +361,7 @@ def test_scores_of_the_whole_are_those_of_features_and_head(tmp_path):
     assert np.abs(run.model.predict(data, verbose=0) - whole).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_it_is_saved_as_one_ordinary_network(tmp_path):
     run = train(tmp_path, transfer.fit)
     run.model.save(tmp_path / "model.keras")
@@ -370,6 +373,7 @@ def test_it_is_saved_as_one_ordinary_network(tmp_path):
     np.testing.assert_allclose(scores(loaded, pixels), scores(run.model, pixels), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_was_saved_is_logged(tmp_path, caplog):
     caplog.set_level("INFO", logger="xraylib")
     train(tmp_path, transfer.fit, data=changed())
@@ -378,6 +382,7 @@ def test_what_was_saved_is_logged(tmp_path, caplog):
     assert message in caplog.messages
 
 
+@pytest.mark.slow
 def test_a_finished_head_is_not_trained_again(tmp_path, caplog, passes):
     expected = train(tmp_path, transfer.fit)
     before = len(passes)
@@ -388,6 +393,7 @@ def test_a_finished_head_is_not_trained_again(tmp_path, caplog, passes):
     assert len(passes) == before
 
 
+@pytest.mark.slow
 def test_a_head_of_other_features_is_not_resumed(tmp_path, caplog):
     train(tmp_path, transfer.fit)
     caplog.set_level("INFO", logger="xraylib")
@@ -395,6 +401,7 @@ def test_a_head_of_other_features_is_not_resumed(tmp_path, caplog):
     assert "resumed" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_head_of_another_order_is_not_resumed(tmp_path, caplog):
     train(tmp_path, transfer.fit)
     caplog.set_level("INFO", logger="xraylib")
@@ -405,6 +412,7 @@ def test_a_head_of_another_order_is_not_resumed(tmp_path, caplog):
 # ------------------------------------------------------------------ the networks of the series
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "last"), [(models.vgg19, "block5_pool"), (models.resnet50, "conv5_block3_out")]
 )
