@@ -244,6 +244,15 @@ def test_a_perfect_ppv_has_an_interval():
     assert result.loc["NPV", ["value", "low", "high"]].tolist() == pytest.approx([1, npv, 1], 1e-4)
 
 
+def test_a_ppv_of_0_has_an_interval():
+    test = predicted([0] * 6 + [1] * 4, [0.9] * 6 + [0.1] * 4)
+    table = operating_points(pd.concat([test, VALIDATION]), prevalence=0.1, resamples=200)
+    result = table.set_index(["rule", "metric"]).loc[("0.5", "PPV")]
+    specificity, sensitivity = 3.8415 / 6.8415, 3.8415 / 5.8415
+    ppv = 0.1 * sensitivity / (0.1 * sensitivity + 0.9 * (1 - specificity))
+    assert result[["value", "low", "high"]].tolist() == pytest.approx([0, 0, ppv], 1e-4)
+
+
 def test_nobody_called_leaves_ppv_undefined():
     test = predicted([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4])
     table = operating_points(pd.concat([test, VALIDATION]), prevalence=0.3, resamples=20)

@@ -15,6 +15,12 @@ _RATES: Final = ["sensitivity", "specificity"]
 class Rule(StrEnum):
     """How a threshold is chosen. Tables and records hold the value, a plain string.
 
+    Attributes:
+        HALF: .5, whatever the scores.
+        BEST_ON_VALIDATION: That of the highest balanced accuracy on validation.
+        SENSITIVE_ON_VALIDATION: The highest that still reaches a sensitivity on validation.
+        ORACLE: That of the highest balanced accuracy on test: for comparison, not for use.
+
     Example:
         >>> Rule("validation").name
         'BEST_ON_VALIDATION'
@@ -87,12 +93,10 @@ def operating_points(
 
     Returns:
         One row per rule and metric on test, with the columns rule (a value of `Rule`), description
-        (the rule for readers), threshold, metric, value, low, high. `Rule.ORACLE` takes the
-        threshold from the labels of test: the most that any choice could have reached, for
-        comparison, not for use. A value is NaN where it is not defined, as PPV where no image is
-        classified as class 1. The intervals are those of `metrics.estimate`; at a PPV or NPV of
-        exactly 0 or 1 they combine the bounds of sensitivity and specificity, which is wider than
-        95 %.
+        (the rule for readers), threshold, metric, value, low, high. A value is NaN where it is not
+        defined, as PPV where no image is classified as class 1. The intervals are those of
+        `metrics.estimate`; at a PPV or NPV of exactly 0 or 1 they combine the bounds of sensitivity
+        and specificity, which is wider than 95 %.
 
     Raises:
         ValueError: A column holds anything else, a split is not there or lacks a class, or a

@@ -55,13 +55,13 @@ def weights(labels: npt.ArrayLike, values: npt.ArrayLike, *, bins: int | None = 
 
 
 def effective_size(weights: npt.ArrayLike) -> float:
-    """The number of equally weighted images that would be as informative (Kish, 1965).
+    """The number of equally weighted images that would be as informative.
 
     Args:
         weights: 0 or more, (n,).
 
     Returns:
-        (sum of weights)^2 / sum of weights^2, from 1 to n.
+        (sum of weights)^2 / sum of weights^2, from 1 to n (Kish, Survey Sampling, 1965).
 
     Raises:
         ValueError: A weight is below 0 or not finite, or none is above 0.
