@@ -115,10 +115,10 @@ def make(folder, *names):
 
 
 def test_class_folders_of_the_kaggle_set_agree_with_from_tree(tree, table):
-    found = index.from_class_folders(tree)
-    assert tuple(found.columns) == (*index.COLUMNS, "class")
-    pd.testing.assert_frame_equal(found.drop(columns="class"), table)
-    assert set(zip(found["label"], found["class"], strict=True)) == {
+    listed = index.from_class_folders(tree)
+    assert tuple(listed.columns) == (*index.COLUMNS, "class")
+    pd.testing.assert_frame_equal(listed.drop(columns="class"), table)
+    assert set(zip(listed["label"], listed["class"], strict=True)) == {
         (0, "NORMAL"),
         (1, "PNEUMONIA"),
     }
@@ -126,8 +126,8 @@ def test_class_folders_of_the_kaggle_set_agree_with_from_tree(tree, table):
 
 def test_class_folders_without_splits(tmp_path):
     folder = make(tmp_path / "mine", "sick/b.png", "Healthy/IM-0012-0001.JPG", "Healthy/deep/c.png")
-    found = index.from_class_folders(str(folder))
-    assert found.to_numpy().tolist() == [
+    listed = index.from_class_folders(str(folder))
+    assert listed.to_numpy().tolist() == [
         [folder / "Healthy/IM-0012-0001.JPG", 0, "all", "IM-12", "", "Healthy"],
         [folder / "Healthy/deep/c.png", 0, "all", "Healthy/deep/c.png", "", "Healthy"],
         [folder / "sick/b.png", 1, "all", "sick/b.png", "", "sick"],
@@ -143,9 +143,9 @@ def test_class_folders_without_splits(tmp_path):
     ],
 )
 def test_class_folders_in_whichever_splits_there_are(tmp_path, names, splits):
-    found = index.from_class_folders(make(tmp_path / "mine", *names))
-    assert found["split"].tolist() == splits
-    assert found["label"].tolist() == [0, 1]
+    listed = index.from_class_folders(make(tmp_path / "mine", *names))
+    assert listed["split"].tolist() == splits
+    assert listed["label"].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("wrap", ["", "archive/", "archive/chest/"])
@@ -159,8 +159,8 @@ def test_class_folders_deeper_down_with_clutter(tmp_path, wrap, split):
         f"{wrap}__MACOSX/{split}a/4.png",
     ]
     folder = make(tmp_path / "mine", *real, *clutter)
-    found = index.from_class_folders(folder)
-    assert found["path"].tolist() == [folder / name for name in real]
+    listed = index.from_class_folders(folder)
+    assert listed["path"].tolist() == [folder / name for name in real]
 
 
 @pytest.mark.parametrize("split", ["", "train/"])

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from support.trees import IMAGES, found, plant, plant_clutter
+from support.trees import IMAGES, image_names, plant, plant_clutter
 
 from xraylib.data.kaggle import HANDLE
 from xraylib.data.sources import locate
@@ -90,7 +90,7 @@ def test_kaggle_zip_with_backslashes(cache):
             member = zipfile.ZipInfo()
             member.filename = "chest_xray\\" + name.replace("/", "\\")
             archive.writestr(member, "x")
-    assert sorted(found(locate("kaggle"))) == sorted(IMAGES)
+    assert sorted(image_names(locate("kaggle"))) == sorted(IMAGES)
 
 
 def test_kaggle_zip_unpacked_by_several_at_once(cache):
@@ -103,7 +103,7 @@ def test_kaggle_zip_unpacked_by_several_at_once(cache):
 def test_kaggle_zip_after_a_killed_attempt(cache):
     plant(cache / "kaggle" / ".unpacking", ["train/NORMAL/old.jpeg"])
     zipped(cache / "kaggle" / "a.zip")
-    assert sorted(found(locate("kaggle"))) == sorted(IMAGES)
+    assert sorted(image_names(locate("kaggle"))) == sorted(IMAGES)
 
 
 def assert_nothing_unpacked(folder):
@@ -185,7 +185,7 @@ def plant_kagglehub(folder):
 def test_kaggle_from_the_real_kagglehub_offline(tmp_path, no_network):
     version = plant_kagglehub(tmp_path / "kagglehub")
     assert locate("kaggle") == version / "chest_xray"
-    assert sorted(found(version / "chest_xray")) == sorted(IMAGES)
+    assert sorted(image_names(version / "chest_xray")) == sorted(IMAGES)
     assert not no_network
 
 
@@ -193,18 +193,18 @@ def test_kaggle_is_downloaded(tmp_path, monkeypatch):
     import kagglehub
     import requests
 
-    asked = []
+    requests_made = []
 
     def download(handle):
-        asked.append(handle)
+        requests_made.append(handle)
         return str(plant_kagglehub(tmp_path / "kagglehub"))
 
-    monkeypatch.setattr(requests, "head", lambda url, timeout: asked.append(url))
+    monkeypatch.setattr(requests, "head", lambda url, timeout: requests_made.append(url))
     monkeypatch.setattr(kagglehub, "dataset_download", download)
     version = tmp_path / "kagglehub" / "datasets" / HANDLE
     assert locate("kaggle") == version / "chest_xray"
     assert locate("kaggle") == version / "chest_xray"
-    assert asked == ["https://api.kaggle.com", HANDLE, HANDLE]
+    assert requests_made == ["https://api.kaggle.com", HANDLE, HANDLE]
 
 
 def test_kaggle_inside_a_kaggle_notebook_needs_no_internet(tmp_path, monkeypatch, no_network):

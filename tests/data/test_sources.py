@@ -7,7 +7,7 @@ from pathlib import Path
 
 import filelock
 import pytest
-from support.trees import IMAGES, found, plant, plant_clutter
+from support.trees import IMAGES, image_names, plant, plant_clutter
 
 from xraylib.data.sources import locate
 from xraylib.data.tree import CLASSES, image_files
@@ -35,7 +35,7 @@ def test_every_form_of_folder(tmp_path, above, clutter):
         plant(tmp_path / "given" / ".Trash")
     assert locate(tmp_path / "given") == tree
     assert locate(str(tmp_path / "given")) == tree
-    assert sorted(found(tree)) == sorted(IMAGES)  # each once
+    assert sorted(image_names(tree)) == sorted(IMAGES)  # each once
 
 
 def test_val_is_optional(tmp_path):
@@ -114,7 +114,7 @@ def test_empty_folder(tmp_path):
 
 def test_folder_of_something_else(tmp_path):
     plant(tmp_path, ["a/x.txt", "b/x.txt", "c.png", "d.jpeg", "__MACOSX/x.png"])
-    with pytest.raises(DataSourceError, match=r"found: the folders a, b and 2 images in it"):
+    with pytest.raises(DataSourceError, match="found: the folders a, b and 2 images in it"):
         locate(tmp_path)
 
 
@@ -258,7 +258,7 @@ def test_two_processes_make_the_real_synthetic_tree(cache):
     printed = [process.communicate()[0].strip() for process in processes]
     tree = cache / f"synthetic-{dataset.MODEL_VERSION}" / "chest_xray"
     assert printed == [str(tree)] * 2
-    assert len(found(tree)) == 20
+    assert len(image_names(tree)) == 20
 
 
 # ------------------------------------------------------------------ both

@@ -150,8 +150,8 @@ def test_limit_keeps_so_many_of_each(table):
 def test_limit_draws_at_random_from_the_seed(table):
     assert splits.limit(table, 3).equals(splits.limit(table, 3))
     assert not splits.limit(table, 3).equals(splits.limit(table, 3, seed=1))
-    drawn = {path for seed in range(30) for path in splits.limit(table, 3, seed=seed)["path"]}
-    assert drawn == set(table["path"])
+    chosen = {path for seed in range(30) for path in splits.limit(table, 3, seed=seed)["path"]}
+    assert chosen == set(table["path"])
 
 
 @pytest.mark.parametrize("images", [0, 1000])

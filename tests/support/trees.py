@@ -38,7 +38,7 @@ def plant_clutter(tree):
     return tree
 
 
-def found(tree):
+def image_names(tree):
     """All images of a tree, as the index collects them."""
     return [
         path.relative_to(tree).as_posix()

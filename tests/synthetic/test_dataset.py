@@ -45,9 +45,9 @@ def grey(path):
 
 
 def patient(path):
-    found = NAMES[path.parent.name].fullmatch(path.stem)
-    assert found, f"{path.parent.name}/{path.name} is no name of the Kaggle set"
-    return found["patient"]
+    match = NAMES[path.parent.name].fullmatch(path.stem)
+    assert match, f"{path.parent.name}/{path.name} is no name of the Kaggle set"
+    return match["patient"]
 
 
 def aspect(path):
