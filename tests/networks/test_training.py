@@ -13,6 +13,7 @@ import pytest
 from support.trainings import EPOCHS, Killed, assert_same, batches, kill_at_batch, network, train
 
 from xraylib.data.augmentation import Augmentation
+from xraylib.evaluation import metrics
 from xraylib.networks import training
 from xraylib.networks.training import HISTORY_COLUMNS, fit
 
@@ -151,7 +152,7 @@ def test_training_ends_after_patience_and_keeps_the_best(
     assert run.history["epoch"].max() == last == len(weights)
     for weight, expected in zip(run.model.get_weights(), weights[best - 1], strict=True):
         np.testing.assert_array_equal(weight, expected)
-    assert training.best_epoch(run.history) == best
+    assert metrics.best_epoch(run.history) == best
     assert [line for line in run.log if "(best)" in line][-1].startswith(f"epoch {best}/5")
     stopped = f"stopped: no better epoch in the last {patience}" in run.log
     assert stopped == (last < EPOCHS)

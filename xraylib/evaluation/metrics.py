@@ -137,6 +137,29 @@ def by_subtype(
     return pd.concat(parts, names=keys).reset_index(keys).reset_index(drop=True)
 
 
+def best_epoch(history: pd.DataFrame) -> int:
+    """Choose the epoch whose weights a training ends with.
+
+    It has the highest AUC on validation, of equal ones the lowest loss there, of equal ones again
+    it is the first.
+
+    Args:
+        history: The columns epoch, split, loss and auc, as `training.fit` returns them, of at
+            least one epoch.
+
+    Returns:
+        Its number, from 1.
+
+    Example:
+        >>> validation = {"epoch": [1, 2], "split": "validation", "loss": [0.5, 0.4], "auc": 0.8}
+        >>> best_epoch(pd.DataFrame(validation))
+        2
+    """
+    validation = history[history["split"] == "validation"]
+    ranked = validation.sort_values(["auc", "loss"], ascending=[False, True], kind="stable")
+    return int(ranked["epoch"].iloc[0])
+
+
 def bounds(
     value: np.ndarray,
     resampled: np.ndarray,

@@ -18,6 +18,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from xraylib import files, progress
+from xraylib.evaluation import metrics
 from xraylib.networks.precision import Precision, choose
 
 HISTORY_COLUMNS: Final = ("epoch", "split", "loss", "auc", "accuracy", "seconds")
@@ -36,7 +37,7 @@ def fit(
     precision: Precision = "auto",
     patience: int = 10,
 ) -> pd.DataFrame:
-    """Trains a network and leaves it with the weights of its best epoch, see `best_epoch`.
+    """Trains a network and leaves it with the weights of its best epoch, see `metrics.best_epoch`.
 
     Classes are weighted so that each counts half. After every epoch the whole state is written to
     `folder`; called again with the same arguments after a kill, `fit` resumes from there and ends
@@ -96,29 +97,6 @@ def fit(
         history = watch.history
     checkpoint.restore_best()
     return history
-
-
-def best_epoch(history: pd.DataFrame) -> int:
-    """The epoch whose weights a training ends with.
-
-    It has the highest AUC on validation, of equal ones the lowest loss there, of equal ones again
-    it is the first.
-
-    Example:
-        >>> columns = ["epoch", "split", "loss", "auc"]
-        >>> rows = [[1, "validation", 0.5, 0.8], [2, "validation", 0.4, 0.8]]
-        >>> best_epoch(pd.DataFrame(rows, columns=columns))
-        2
-
-    Args:
-        history: As `fit` returns it, of at least one epoch.
-
-    Returns:
-        Its number, from 1.
-    """
-    validation = history[history["split"] == "validation"]
-    ranked = validation.sort_values(["auc", "loss"], ascending=[False, True], kind="stable")
-    return int(ranked["epoch"].iloc[0])
 
 
 def _compile(model: keras.Model, learning_rate: float, precision: Precision) -> None:
@@ -278,7 +256,7 @@ class _Checkpoint:
 
 
 def _epochs_since_best(history: pd.DataFrame) -> int:
-    return int(history["epoch"].max()) - best_epoch(history) if len(history) else 0
+    return int(history["epoch"].max()) - metrics.best_epoch(history) if len(history) else 0
 
 
 def _labels(batches: keras.utils.PyDataset) -> np.ndarray:

@@ -18,6 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from xraylib.evaluation import metrics
+
 # Of NORMAL and PNEUMONIA.
 CLASS_COLOURS: Final = ("#56B4E9", "#D55E00")
 
@@ -172,9 +174,6 @@ def history(epochs: pd.DataFrame) -> Figure:
     Returns:
         The figure.
     """
-    # Here, for Keras takes seconds to load, and the other figures do not need it.
-    from xraylib.networks import training
-
     figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
     for ax, metric in zip(axes, ("loss", "auc"), strict=True):
         for split, style, colour in (("train", "-", "0.45"), ("validation", "--", "#0072B2")):
@@ -183,7 +182,7 @@ def history(epochs: pd.DataFrame) -> Figure:
         ax.set(xlabel="epoch", ylabel="AUC" if metric == "auc" else metric)
         ax.xaxis.get_major_locator().set_params(integer=True)
     validation = epochs[epochs["split"] == "validation"]
-    best = validation[validation["epoch"] == training.best_epoch(epochs)]
+    best = validation[validation["epoch"] == metrics.best_epoch(epochs)]
     axes[1].plot(best["epoch"], best["auc"], "o", mfc="none", ms=11, color="black", label="best")
     axes[1].legend()
     return figure

@@ -23,6 +23,7 @@ import pandas as pd
 from xraylib import errors, files, machine
 from xraylib.data import index
 from xraylib.data.preparation import Preparation
+from xraylib.evaluation.metrics import best_epoch
 from xraylib.runs import formats
 
 if TYPE_CHECKING:
@@ -376,12 +377,9 @@ def _about_model(model: "keras.Model | None") -> dict[str, Any]:
 def _about_training(history: pd.DataFrame | None) -> dict[str, Any]:
     if history is None:
         return {"epochs": None, "best_epoch": None, "training_seconds": None}
-    # Here, for Keras takes seconds to load, and most who read records do not need it.
-    from xraylib.networks import training
-
     return {
         "epochs": int(history["epoch"].max()),
-        "best_epoch": training.best_epoch(history),
+        "best_epoch": best_epoch(history),
         "training_seconds": round(float(history["seconds"].sum()), 1),
     }
 
