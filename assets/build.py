@@ -1,4 +1,4 @@
-"""Makes what README.md shows: `figures` draws the pictures, `readme` writes the table.
+"""Make what README.md shows: `figures` draws the pictures, `readme` writes the tables.
 
 Both read the accepted runs in `assets/results/` and type no number. `make assets`, `make readme`.
 """
@@ -10,6 +10,11 @@ from pathlib import Path
 import matplotlib
 import pandas as pd
 
+from xraylib.data.tree import CLASSES
+from xraylib.evaluation import comparison
+from xraylib.evaluation.thresholds import Rule
+from xraylib.report import plots, sentences, tables
+from xraylib.runs import selection
 from xraylib.runs.records import Record
 from xraylib.runs.selection import Step
 
@@ -23,12 +28,8 @@ BESIDE = {("01_basic_cnn", 64), ("02_tuned_cnn", 64)}
 
 
 def figures() -> None:
-    """Draws VGG-19, one made radiograph of each kind, the progression, and what 01 rests on."""
-    from xraylib.data.tree import CLASSES
-    from xraylib.evaluation import comparison
+    """Draw VGG-19, one made radiograph of each kind, the progression, and what 01 rests on."""
     from xraylib.networks import models
-    from xraylib.report import plots
-    from xraylib.runs import selection
     from xraylib.synthetic import dataset
 
     network = models.vgg19(400)
@@ -56,28 +57,23 @@ def figures() -> None:
 
 
 def readme() -> None:
-    """Writes the tables of the accepted runs, each between its two marks in README.md."""
-    from xraylib.runs import selection
-
+    """Write the tables of the accepted runs, each between its two marks in README.md."""
     steps = selection.comparable(RESULTS).steps
-    tables = _tables_of_runs(steps) | _tables_of_comparisons(steps) | _tables_of_experiments(steps)
+    parts = _tables_of_runs(steps) | _tables_of_comparisons(steps) | _tables_of_experiments(steps)
     text = README.read_text(encoding="utf-8")
-    for mark, lines in tables.items():
+    for mark, lines in parts.items():
         text = _filled(text, mark, "\n".join(lines))
     README.write_text(text, encoding="utf-8")
 
 
 def _tables_of_runs(steps: Sequence[Step]) -> dict[str, list[str]]:
     """What the steps reached, and how their runs were made."""
-    from xraylib.evaluation import comparison
-    from xraylib.report import sentences, tables
-
     lines = {}
     again = _again(steps)
     for mark, part in (("results", _progression(steps)), ("again", again)):
-        protocols = {sentences.protocol(record) for step in part for record in step.records}
+        methods = {sentences.protocol(record) for step in part for record in step.records}
         reached = comparison.averages(_predictions(part))
-        lines[mark] = [*_markdown(tables.steps(reached)), "", *sorted(protocols)]
+        lines[mark] = [*_markdown(tables.steps(reached)), "", *sorted(methods)]
     chosen = {step.label: [_chosen(record) for record in step.records] for step in again}
     reached = comparison.averages(_predictions(again), splits=["test"], threshold=chosen)
     reached = reached[reached["metric"] != "AUC"]
@@ -87,9 +83,6 @@ def _tables_of_runs(steps: Sequence[Step]) -> dict[str, list[str]]:
 
 def _tables_of_comparisons(steps: Sequence[Step]) -> dict[str, list[str]]:
     """The paired tests, all of whose rows are written to comparison.csv."""
-    from xraylib.evaluation import comparison
-    from xraylib.report import tables
-
     again = _again(steps)
     scaled = [step for step in again if _is_scaled(step)]
     # Each network with the shape taken away against without; then, with it, against the first.
@@ -123,7 +116,7 @@ def _tables_of_experiments(steps: Sequence[Step]) -> dict[str, list[str]]:
 
 
 def cues(steps: Sequence[Step], swaps: pd.DataFrame, perturbations: pd.DataFrame) -> pd.DataFrame:
-    """Shows what the scores of several networks rest on.
+    """Show what the scores of several networks rest on.
 
     Args:
         steps: Of the networks' records.
@@ -134,8 +127,6 @@ def cues(steps: Sequence[Step], swaps: pd.DataFrame, perturbations: pd.DataFrame
         One row a run, in the order of the steps: the effect of each cue with its interval, and the
         perturbation that takes most from the specificity, by how much.
     """
-    from xraylib.report import sentences
-
     rows = []
     runs = [(step.label, record) for step in steps for record in step.records]
     for label, record in runs:
@@ -156,7 +147,7 @@ def cues(steps: Sequence[Step], swaps: pd.DataFrame, perturbations: pd.DataFrame
 
 
 def countermeasures(results: pd.DataFrame) -> pd.DataFrame:
-    """Shows what each countermeasure did, over the seeds it was tried with.
+    """Show what each countermeasure did, over the seeds it was tried with.
 
     Args:
         results: As `experiments/countermeasures.py` writes it; the first column names the data.
@@ -168,8 +159,6 @@ def countermeasures(results: pd.DataFrame) -> pd.DataFrame:
         on validation, on matched validation and on test, the lowest and highest in brackets where
         there are several, and the two cues with the largest mean effect.
     """
-    from xraylib.report import sentences
-
     data = results.columns[0]
     matched = results["matched_for"].notna().map({True: " matched", False: ""})
     results = results.assign(column=results["on"] + matched + " AUC")
@@ -196,7 +185,7 @@ def countermeasures(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def protocols(results: pd.DataFrame) -> pd.DataFrame:
-    """Shows what each protocol says of the network.
+    """Show what each protocol says of the network.
 
     Args:
         results: As `experiments/protocols.py` writes it: data, protocol, seed, images, metric,
@@ -207,8 +196,6 @@ def protocols(results: pd.DataFrame) -> pd.DataFrame:
         were judged, and AUC, accuracy, sensitivity and specificity as text. Of one seed they come
         with their interval, of several as their mean, lowest and highest in brackets.
     """
-    from xraylib.report import sentences
-
     rows = []
     for (_, protocol), part in results.groupby(["data", "protocol"], sort=False):
         seeds = part["seed"].nunique()
@@ -255,8 +242,6 @@ def _predictions(steps: Sequence[Step]) -> dict[str, list[pd.DataFrame]]:
 
 def _chosen(record: Record) -> float:
     """The threshold that a run chose on its validation."""
-    from xraylib.evaluation.thresholds import Rule
-
     metrics = record.metrics
     return float(metrics.loc[metrics["rule"] == Rule.BEST_ON_VALIDATION, "threshold"].iloc[0])
 

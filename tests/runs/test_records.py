@@ -496,6 +496,12 @@ def test_predictions_of_a_run(tmp_path, results):
     assert stored["subtype"].tolist() == ["", "", "virus"]
 
 
+def test_predictions_without_any_subtype(tmp_path, results):
+    results["predictions"]["subtype"] = ""
+    begin(tmp_path).finish(**results)
+    assert one(tmp_path).predictions()["subtype"].tolist() == ["", "", ""]
+
+
 def test_predictions_keep_what_tells_scores_apart(tmp_path, results):
     # Two numbers next to 1, which fewer digits would make one, and their order a tie.
     results["predictions"]["score"] = [0.25, 1 - 1e-15, 1 - 2e-15]
