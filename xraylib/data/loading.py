@@ -165,7 +165,7 @@ class Batches(keras.utils.PyDataset):
         return -(-len(self.rows) // self.batch_size)
 
     def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels uint8 (n, size, size, 1) and labels float32 (n, 1) of one batch."""
+        """Get one batch: pixels uint8 (n, size, size, 1) and labels float32 (n, 1)."""
         places = self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
         rows = self.rows[places]
         pixels = self.pixels[rows]
