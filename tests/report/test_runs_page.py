@@ -43,11 +43,11 @@ def section(html, title):
 
 
 def test_every_record_shows_its_auc(html, planted):
-    shown = section(html, "The runs")
-    found = records.read(planted)
-    assert len(found.records) == 4 and "05_broken" in set(found.problems["run"])
-    for text in tables.runs(found.records)["test AUC"]:
-        assert text in shown
+    words = section(html, "The runs")
+    reading = records.read(planted)
+    assert len(reading.records) == 4 and "05_broken" in set(reading.problems["run"])
+    for text in tables.runs(reading.records)["test AUC"]:
+        assert text in words
 
 
 def test_every_part_is_there_in_its_order(page, html):

@@ -103,15 +103,15 @@ def test_effects_are_named_from_the_strongest():
     text = sentences.swaps(effects())
     assert "**shape** moves the scores most: .500 [.375, .625] of the gap between" in text
     assert "Then come exposure .250 [.125, .500]." in text
-    assert "cannot be told" not in text
+    assert "is not known" not in text
 
 
 def test_an_effect_with_an_interval_wider_than_the_gap_has_no_number():
     text = sentences.swaps(effects(value=[1.511, 0.25], low=[0.737, 0.125], high=[5.491, 0.5]))
     assert "**exposure** moves the scores most: .250" in text and "1.511" not in text
-    assert "The effect of shape cannot be told from so few images" in text
+    assert "With so few images the effect of shape is not known" in text
     wide = sentences.swaps(effects(low=[-1, -1], high=[1, 1]))
-    assert wide.startswith("The effect of shape, exposure cannot be told")
+    assert wide.startswith("With so few images the effect of shape, exposure is not known")
 
 
 def test_a_network_that_tells_nothing_apart_rests_on_nothing():

@@ -85,8 +85,8 @@ def test_pairs_show_difference_and_p():
     names = ["first", "second", "metric", "first_value", "second_value", "difference", "low"]
     row = ["00", "01", "AUC", 0.5, 0.75, 0.25, -0.05, 0.3, 0.01, 0.01, "DeLong, clustered"]
     compared = pd.DataFrame([row], columns=[*names, "high", "p", "p_holm", "test"])
-    (shown,) = tables.pairs(compared).to_dict("records")
-    assert shown == {
+    (row_of_text,) = tables.pairs(compared).to_dict("records")
+    assert row_of_text == {
         "step": "01",
         "against": "00",
         "metric": "AUC",

@@ -181,8 +181,8 @@ def test_another_process_at_the_same_run_is_refused_until_it_ends(tmp_path):
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         name = other.stdout.readline().strip()
-        said = "another process is at the same run in .*: wait for it, stop it, or give another"
-        with pytest.raises(RunInProgressError, match=rf"{said} RUN_DIR"):
+        message = "another process is at the same run in .*: wait for it, stop it, or give another"
+        with pytest.raises(RunInProgressError, match=rf"{message} RUN_DIR"):
             begin(tmp_path)
         assert begin(tmp_path, SEED=8)
         other.kill()
@@ -385,9 +385,9 @@ def test_a_broken_record_is_a_problem_with_its_reason(tmp_path, text, reason):
     plant(tmp_path / "good")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "record.json").write_text(text)
-    found = records.read(tmp_path)
-    assert [record.folder.name for record in found.records] == ["good"]
-    (problem,) = found.problems.to_dict("records")
+    reading = records.read(tmp_path)
+    assert [record.folder.name for record in reading.records] == ["good"]
+    (problem,) = reading.problems.to_dict("records")
     assert problem["run"] == "bad" and reason in problem["reason"]
 
 

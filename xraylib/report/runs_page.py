@@ -101,9 +101,9 @@ def _steps(results: Results) -> list[Block]:
 def _neighbours(results: Results) -> list[Block]:
     if results.not_compared:
         return [html.text(results.not_compared)]
-    found = sentences.steps(results.reached, results.compared)
+    lines = sentences.steps(results.reached, results.compared)
     return [
-        html.bullets(f"{step}: {sentence}" for step, sentence in found.items()),
+        html.bullets(f"{step}: {sentence}" for step, sentence in lines.items()),
         html.table(
             tables.pairs(results.compared, ("AUC", "balanced accuracy")),
             caption="Paired tests on the same test images; values in the order step, against. In "
@@ -256,11 +256,11 @@ def _protocols(results: Results) -> list[Block]:
     ]
 
 
-def _figure(drawn: "Figure", *, alt: str, caption: str) -> Block:
+def _figure(figure: "Figure", *, alt: str, caption: str) -> Block:
     try:
-        return html.figure(drawn, alt=alt, caption=caption)
+        return html.figure(figure, alt=alt, caption=caption)
     finally:
-        plt.close(drawn)
+        plt.close(figure)
 
 
 _SECTIONS: dict[str, Callable[[Results], Iterable[Block]]] = {

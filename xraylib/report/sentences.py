@@ -78,22 +78,22 @@ def swaps(effects: pd.DataFrame) -> str:
             "This network does not score pneumonia above normal even on validation: there is no "
             "gap between the classes that a property of the file could account for."
         )
-    known = effects[effects["high"] - effects["low"] <= _WIDEST]
-    texts = [interval(*row) for row in known[["value", "low", "high"]].itertuples(index=False)]
-    sentences = []
-    if len(known):
-        sentences.append(
-            "When one property of the file is swapped for the other class's, "
-            f"**{known['cue'].iloc[0]}** moves the scores most: {texts[0]} of the gap between the "
-            "classes."
-        )
-    if len(known) > 1:
-        others = [f"{cue} {text}" for cue, text in zip(known["cue"][1:], texts[1:], strict=True)]
+    narrow = effects["high"] - effects["low"] <= _WIDEST
+    sentences = [
+        f"When one property of the file is swapped for the other class's, **{row.cue}** moves the "
+        f"scores most: {interval(row.value, row.low, row.high)} of the gap between the classes."
+        for row in effects[narrow].head(1).itertuples()
+    ]
+    others = [
+        f"{row.cue} {interval(row.value, row.low, row.high)}"
+        for row in effects[narrow].iloc[1:].itertuples()
+    ]
+    if others:
         sentences.append(f"Then come {', '.join(others)}.")
-    if unknown := effects.loc[~effects.index.isin(known.index), "cue"].tolist():
+    if not narrow.all():
         sentences.append(
-            f"The effect of {', '.join(unknown)} cannot be told from so few images: its interval "
-            "is wider than the gap itself."
+            f"With so few images the effect of {', '.join(effects.loc[~narrow, 'cue'])} is not "
+            "known: the interval is wider than the gap itself."
         )
     return " ".join(
         [
@@ -292,7 +292,7 @@ def origin(source: str) -> str:
     """Say what the images of a run were.
 
     Args:
-        source: A notebook's `SOURCE`; of a folder only the name is told, not where it lies.
+        source: A notebook's `SOURCE`; of a folder only its name is used, not its place.
 
     Returns:
         One or two sentences.

@@ -165,7 +165,7 @@ def calibration(measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def subtypes(test: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """Show how well each kind of pneumonia is told from all normal images.
+    """Show how well each kind of pneumonia is separated from all normal images.
 
     Args:
         test: One row an image, with the columns label, score, patient and subtype.

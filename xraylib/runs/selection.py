@@ -100,10 +100,10 @@ def comparable(folder: Path | str) -> Selection:
     Raises:
         ValueError: There are no records, or none that can be compared.
     """
-    found = records.read(folder)
-    left_out = dict(found.problems.itertuples(index=False, name=None))
+    reading = records.read(folder)
+    left_out = dict(reading.problems.itertuples(index=False, name=None))
     readable: list[tuple[Record, pd.DataFrame, str]] = []
-    for record in found.records:
+    for record in reading.records:
         try:
             predictions = record.predictions()
             readable.append((record, predictions, _tested_on(predictions)))
@@ -165,17 +165,17 @@ def _steps(groups: dict[str, list[tuple[Record, pd.DataFrame]]]) -> tuple[Step, 
 def _label(record: Record, others: Iterable[Record]) -> str:
     """The step, the image size, and the settings in which another of the same two differs."""
     size = record.settings.get("IMAGE_SIZE")
-    alike = [
+    siblings = [
         other.settings
         for other in others
         if other.step == record.step and other.settings.get("IMAGE_SIZE") == size
     ]
-    telling = {
+    distinct = {
         key: value
         for key, value in record.settings.items()
-        if key == "IMAGE_SIZE" or any(other.get(key) != value for other in alike)
+        if key == "IMAGE_SIZE" or any(other.get(key) != value for other in siblings)
     }
-    return records.describe(record.step, telling)
+    return records.describe(record.step, distinct)
 
 
 def _place(record: Record) -> tuple[Any, ...]:
