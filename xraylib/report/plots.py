@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from xraylib.evaluation import metrics
 
@@ -26,15 +27,9 @@ CLASS_COLOURS: Final = ("#56B4E9", "#D55E00")
 _PROPERTIES: Final = {
     "aspect": "width / height",
     "megapixels": "megapixels",
-    "bytes": "bytes",
     "bytes_per_pixel": "bytes per pixel",
     "quality": "estimated JPEG quality",
-    "mean": "mean grey value, 0 to 255",
-    "spread": "standard deviation of the grey values",
-    "black_share": "share of black pixels",
 }
-# The dots of a group in `properties`: more of them hide one another.
-_DOTS: Final = 300
 # From the middle of a line to the marks of labels 0 and 1.
 _SHIFTS: Final = (-0.15, 0.15)
 
@@ -46,9 +41,6 @@ def gallery(pixels: Sequence[np.ndarray], titles: Sequence[str], *, columns: int
         pixels: Grey uint8 in [0, 255], each (height, width) or (height, width, 1).
         titles: One for each.
         columns: Pictures a row.
-
-    Returns:
-        The figure.
 
     Raises:
         ValueError: There are no pictures, or not as many titles as pictures.
@@ -75,18 +67,11 @@ def gallery(pixels: Sequence[np.ndarray], titles: Sequence[str], *, columns: int
     return figure
 
 
-def properties(
-    measured: pd.DataFrame,
-    columns: Sequence[str] = ("aspect", "megapixels", "bytes_per_pixel", "quality"),
-    *,
-    class_names: Sequence[str],
-) -> Figure:
+def properties(measured: pd.DataFrame, *, class_names: Sequence[str]) -> Figure:
     """What the files alone reveal about the class, without a look at the anatomy.
 
     Args:
-        measured: One row an image, with the columns split, label (0 or 1) and `columns`, NaN where
-            there is no value; e.g. from `measurements.measure`.
-        columns: Of numbers, one panel each.
+        measured: What `measurements.measure` returns, of at least one image.
         class_names: Names of the labels 0 and 1.
 
     Returns:
@@ -95,12 +80,10 @@ def properties(
         label 1).
 
     Raises:
-        ValueError: There are no images or no columns.
+        ValueError: There are no images.
     """
-    if not len(measured) or not len(columns):
-        raise ValueError(
-            f"{len(measured)} images and {len(columns)} columns: give at least one of each"
-        )
+    if measured.empty:
+        raise ValueError("0 images: give at least one")
     counts = measured.groupby(["split", "label"]).size()
     names = {
         (split, label): f"{split} {name} ({counts[split, label]:,})"
@@ -109,17 +92,11 @@ def properties(
         if (split, label) in counts
     }
     lines = [names[group] for group in zip(measured["split"], measured["label"], strict=True)]
-    across = min(2, len(columns))
-    down = -(-len(columns) // across)
-    size = (1.3 + 3.9 * across, 0.4 + down * (0.7 + 0.36 * len(names)))
-    figure, axes = plt.subplots(
-        down, across, figsize=size, sharey=True, squeeze=False, layout="constrained"
-    )
-    for ax in axes.flat[len(columns) :]:
-        ax.axis("off")
-    for ax, column in zip(axes.flat, columns, strict=False):
+    size = (9.1, 1.8 + 0.72 * len(names))
+    figure, axes = plt.subplots(2, 2, figsize=size, sharey=True, layout="constrained")
+    for ax, (column, title) in zip(axes.flat, _PROPERTIES.items(), strict=True):
         _boxes(ax, measured.assign(line=lines), column, order=list(names.values()))
-        ax.set(xlabel=_PROPERTIES.get(column, column.replace("_", " ")), ylabel="")
+        ax.set(xlabel=title, ylabel="")
     handles = [
         Line2D([], [], color="black", linewidth=2.5, label="median"),
         Patch(facecolor="none", edgecolor="0.25", label="middle half"),
@@ -135,34 +112,18 @@ def _boxes(ax: Axes, measured: pd.DataFrame, column: str, *, order: list[str]) -
         ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", va="center")
         ax.set_xticks([])
     rng = np.random.default_rng(0)
+    style: dict[str, Any] = {"width": 0.66, "whis": 0, "showfliers": False, "showcaps": False}
+    style["medianprops"] = {"color": "black", "linewidth": 2.5}
+    dots: dict[str, Any] = {"s": 9, "alpha": 0.45, "linewidths": 0, "zorder": 0.9}
     for label, (marker, hatch) in enumerate((("o", ""), ("^", "///"))):
         rows = measured[measured["label"] == label]
-        sns.boxplot(
-            rows,
-            x=column,
-            y="line",
-            order=order,
-            width=0.66,
-            whis=0,
-            showfliers=False,
-            showcaps=False,
-            boxprops={"facecolor": "none", "edgecolor": "0.25", "hatch": hatch},
-            medianprops={"color": "black", "linewidth": 2.5},
-            ax=ax,
-        )
-        dots = rows.sample(frac=1, random_state=0).groupby("line").head(_DOTS)
+        box = {"facecolor": "none", "edgecolor": "0.25", "hatch": hatch}
+        sns.boxplot(rows, x=column, y="line", order=order, boxprops=box, ax=ax, **style)
+        # More dots would hide one another.
+        rows = rows.sample(frac=1, random_state=0).groupby("line").head(300)
         # Seaborn's own strips are scattered by NumPy's global generator, differently each time.
-        places = dots["line"].map(order.index) + rng.uniform(-0.3, 0.3, len(dots))
-        ax.scatter(
-            dots[column],
-            places,
-            s=9,
-            marker=marker,
-            color=CLASS_COLOURS[label],
-            alpha=0.45,
-            linewidths=0,
-            zorder=0.9,
-        )
+        places = rows["line"].map(order.index) + rng.uniform(-0.3, 0.3, len(rows))
+        ax.scatter(rows[column], places, marker=marker, color=CLASS_COLOURS[label], **dots)
 
 
 def history(epochs: pd.DataFrame) -> Figure:
@@ -170,9 +131,6 @@ def history(epochs: pd.DataFrame) -> Figure:
 
     Args:
         epochs: What `training.fit` returns: the columns epoch, split, loss and auc.
-
-    Returns:
-        The figure.
     """
     figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
     for ax, metric in zip(axes, ("loss", "auc"), strict=True):
@@ -294,8 +252,9 @@ def steps(reached: pd.DataFrame, *, metric: str = "AUC", ax: Axes | None = None)
     figure, ax = _panel(ax, height=0.9 + 0.62 * len(names))
     for label, split in enumerate(("validation", "test")):
         rows = reached[reached["split"] == split]
-        _marks(ax, rows, rows["step"].map(names.index), label=label, name=split)
-        for place, seeds in zip(rows["step"].map(names.index), rows["each"], strict=True):
+        places = rows["step"].map(names.index)
+        _marks(ax, rows, places, label=label, name=split)
+        for place, seeds in zip(places, rows["each"], strict=True):
             if len(seeds) > 1:
                 at = [place + _SHIFTS[label]] * len(seeds)
                 ax.plot(seeds, at, "|", color="black", markersize=9, markeredgewidth=1.2)
@@ -321,18 +280,12 @@ def curves(
         reliability: By the name of some or all of these runs, what `calibration.reliability`
             returns.
         benefit: By the name of some or all of these runs, what `calibration.net_benefit` returns.
-
-    Returns:
-        The figure.
     """
-    from sklearn.metrics import precision_recall_curve, roc_curve
-
     figure, axes = plt.subplots(2, 2, figsize=(9.5, 9), layout="constrained")
     (roc, precision), (reliable, worth) = axes
     styles = cycle(("-", "--", "-.", ":"))
     colours = cycle(("#0072B2", "#D55E00", "#009E73", "#000000", "#CC79A7"))
-    looks = zip(styles, colours, strict=False)
-    for (name, rows), (style, colour) in zip(predictions.items(), looks, strict=False):
+    for (name, rows), style, colour in zip(predictions.items(), styles, colours, strict=False):
         look: dict[str, Any] = {"linestyle": style, "color": colour, "label": name}
         test = rows[rows["split"] == "test"]
         roc.plot(*roc_curve(test["label"], test["score"])[:2], **look)
@@ -349,11 +302,8 @@ def curves(
     roc.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC")
     precision.set(xlabel="recall (sensitivity)", ylabel="precision", title="Precision and recall")
     precision.set_ylim(0, 1.02)
-    reliable.set(
-        xlabel="mean score in each tenth of the images",
-        ylabel="share with pneumonia",
-        title="Reliability",
-    )
+    reliable.set(xlabel="mean score in each tenth of the images", title="Reliability")
+    reliable.set_ylabel("share with pneumonia")
     if benefit:
         first = next(iter(benefit.values()))
         worth.plot(first["threshold"], first["all"], color="0.6", linewidth=0.8, label="call all")
@@ -377,9 +327,6 @@ def architecture(
         title: Above the figure.
         ax: Where to draw; None for a figure of its own.
 
-    Returns:
-        The figure.
-
     Example:
         >>> figure = architecture([("block1", 2, 64, 32), ("dense", 1, 1, 128)], title="a CNN")
         >>> len(figure.axes[0].patches)
@@ -394,9 +341,7 @@ def architecture(
         colour = "#999999" if size == 1 else "#0072B2"
         left = x
         for _ in range(count):
-            ax.add_patch(
-                Rectangle((x, -height / 2), width, height, facecolor=colour, edgecolor="white")
-            )
+            ax.add_patch(Rectangle((x, -height / 2), width, height, fc=colour, ec="white"))
             x += width + 0.015
         shape = f"{maps:,}" if size == 1 else f"{size}×{size}×{maps}"
         middle, below = (left + x) / 2, -height / 2 - 0.03
@@ -407,11 +352,8 @@ def architecture(
     return figure
 
 
-# ------------------------------------------------------------------ figures of one panel
-
-
 def _panel(ax: Axes | None, *, height: float, width: float = 8) -> tuple[Figure, Axes]:
-    """The figure and axes to draw on, made where there are none; in inches."""
+    """The figure and axes to draw on, made where there are none; sizes in inches."""
     if ax is None:
         return plt.subplots(figsize=(width, height), layout="constrained")
     return cast(Figure, ax.figure), ax
