@@ -28,9 +28,6 @@ def verdict(findings: pd.DataFrame) -> str:
     Args:
         findings: What `checks.findings` returns; only the column severity is read.
 
-    Returns:
-        The counts in words.
-
     Example:
         >>> verdict(pd.DataFrame({"severity": ["fine", "warning", "warning"]}))
         '0 severe, 2 warnings, 1 fine'
@@ -47,41 +44,33 @@ def verdict(findings: pd.DataFrame) -> str:
 def audit(
     title: str, *, findings: pd.DataFrame, measured: pd.DataFrame, properties: "Figure"
 ) -> str:
-    """The page of an audit of a data set.
+    """The page of an audit of a data set, as HTML that loads nothing.
 
     Args:
         title: Title of the page.
         findings: What `checks.findings` returns.
         measured: What `measurements.measure` returns.
         properties: What `plots.properties` returns.
-
-    Returns:
-        HTML that loads nothing.
     """
-    return html.page(
-        title,
-        [
-            html.heading(verdict(findings)),
-            html.table(
-                _findings(findings),
-                caption=f"Findings in {len(measured):,} images, worst first.",
-                stacked=True,
-            ),
-            html.heading("What the files reveal without a look at the anatomy"),
-            html.figure(
-                properties,
-                alt="For each split and class, properties of the files as boxes and dots, one "
-                "panel each. The medians are in the next table.",
-                caption="Where two classes differ in train, a network can learn the file instead "
-                "of the lungs; where a class differs between train and test, what it learned need "
-                "not hold. Line: median; box: middle half; dots: at most 300 images a row.",
-            ),
-            html.table(
-                _medians(measured),
-                caption="Counts, and medians of the files. Patients are counted by file name.",
-            ),
-        ],
+    worst_first = f"Findings in {len(measured):,} images, worst first."
+    alt = (
+        "For each split and class, properties of the files as boxes and dots, one panel each. "
+        "The medians are in the next table."
     )
+    caption = (
+        "Where two classes differ in train, a network can learn the file instead of the lungs; "
+        "where a class differs between train and test, what it learned need not hold. "
+        "Line: median; box: middle half; dots: at most 300 images a row."
+    )
+    counted = "Counts, and medians of the files. Patients are counted by file name."
+    blocks = [
+        html.heading(verdict(findings)),
+        html.table(_findings(findings), caption=worst_first, stacked=True),
+        html.heading("What the files reveal without a look at the anatomy"),
+        html.figure(properties, alt=alt, caption=caption),
+        html.table(_medians(measured), caption=counted),
+    ]
+    return html.page(title, blocks)
 
 
 def _findings(findings: pd.DataFrame) -> pd.DataFrame:
@@ -89,16 +78,9 @@ def _findings(findings: pd.DataFrame) -> pd.DataFrame:
         f"{meaning}\ne.g. {', '.join(examples)}" if examples else meaning
         for meaning, examples in zip(findings["meaning"], findings["examples"], strict=True)
     ]
-    return pd.DataFrame(
-        {
-            "finding": findings["check"],
-            "severity": findings["severity"].map(MARKS)
-            + "\N{NO-BREAK SPACE}"
-            + findings["severity"],
-            "count": findings["count"],
-            "what it means": meanings,
-        }
-    )
+    marks = findings["severity"].map(MARKS) + "\N{NO-BREAK SPACE}"
+    table = findings[["check", "severity", "count"]].rename(columns={"check": "finding"})
+    return table.assign(**{"severity": marks + findings["severity"], "what it means": meanings})
 
 
 def _medians(measured: pd.DataFrame) -> pd.DataFrame:

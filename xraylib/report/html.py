@@ -92,16 +92,11 @@ def table(frame: pd.DataFrame, *, caption: str, stacked: bool = False) -> Block:
         caption: What the table shows.
         stacked: On a narrow screen, each row becomes a paragraph: for sentences. Otherwise the
             table is scrolled sideways: for numbers.
-
-    Returns:
-        The block.
     """
     kinds = ["number" if pd.api.types.is_numeric_dtype(dtype) else "text" for dtype in frame.dtypes]
     columns = list(zip(frame.columns, kinds, strict=True))
-    rows = [
-        list(zip(columns, map(_cell, row), strict=True))
-        for row in frame.itertuples(index=False, name=None)
-    ]
+    cells = frame.map(_cell).itertuples(index=False, name=None)
+    rows = [list(zip(columns, row, strict=True)) for row in cells]
     return _block("table", columns, rows, caption, stacked)
 
 
@@ -113,9 +108,6 @@ def figure(picture: "Figure", *, alt: str, caption: str = "") -> Block:
             narrow screen, a wider one is scrolled sideways.
         alt: What there is to see, for those who cannot see it.
         caption: Below the picture.
-
-    Returns:
-        The block.
 
     Raises:
         ValueError: `alt` is empty.
@@ -131,15 +123,12 @@ def figure(picture: "Figure", *, alt: str, caption: str = "") -> Block:
 
 
 def page(title: str, blocks: Iterable[Block], *, style: str = "") -> str:
-    """One page of blocks.
+    """One page of blocks, as HTML that loads nothing.
 
     Args:
         title: Title of the page, and its first line.
         blocks: In their order, each made by a function above.
         style: More CSS.
-
-    Returns:
-        HTML that loads nothing.
     """
     template = _templates().get_template("page.html")
     return template.render(title=title, blocks=blocks, style=style)
@@ -149,7 +138,7 @@ def write(path: Path | str, content: str) -> Path:
     """Writes a text file, whole or not at all.
 
     Args:
-        path: Path of the file; its folder exists.
+        path: Of the file; its folder exists.
         content: The text.
 
     Returns:
@@ -188,12 +177,12 @@ def _block(name: str, *content: Any) -> Block:
 def _cell(value: object) -> str:
     if isinstance(value, Integral):
         return f"{value:,}"
-    if isinstance(value, Real):
-        number = float(value)
-        if math.isnan(number):
-            return "–"
-        return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
-    return str(value)
+    if not isinstance(value, Real):
+        return str(value)
+    number = float(value)
+    if math.isnan(number):
+        return "–"
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
 
 
 def _unbroken(plain: str) -> str:

@@ -14,12 +14,7 @@ if TYPE_CHECKING:
 
 # What of an output is shown, the first that there is.
 _KINDS: Final = [
-    "text/html",
-    "text/markdown",
-    "image/svg+xml",
-    "image/png",
-    "image/jpeg",
-    "text/plain",
+    *("text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/plain")
 ]
 _ACTIVE: Final = ["script", "link", "meta", "base", "object", "embed", "iframe", "form"]
 _LOADING: Final = ("src", "srcset", "href", "xlink:href", "data", "poster", "background", "action")
@@ -32,7 +27,7 @@ def notebook(path: Path | str) -> tuple[str, bool]:
     A figure without alternative text is given the heading above it as one.
 
     Args:
-        path: Path of the notebook.
+        path: Of the notebook.
 
     Returns:
         HTML that loads nothing, and whether a cell of the notebook ended in an error.

@@ -19,17 +19,15 @@ def publish(
     Args:
         folder: Folder with records, as `RUN_DIR` is.
         out: The file to write, in a folder that exists; None for `report.html` in `folder`.
-        prevalence: The share of those X-rayed who have pneumonia, in (0, 1), for the predictive
-            values.
+        prevalence: Of pneumonia among those X-rayed, in (0, 1), for the predictive values.
         notebooks: Folder of the executed notebooks; None for `folder`.
 
     Returns:
-        The path of the page. Those of the notebooks lie in a folder beside it, of the same name
-        with `-notebooks` at its end.
+        The path of the page. The notebooks' pages lie beside it, in `<its name>-notebooks/`.
 
     Raises:
-        ValueError: `folder` is none or has no runs that can be compared, or `prevalence` is out of
-            its range.
+        ValueError: `folder` is none or has no runs that can be compared, `out` is a folder, or
+            `prevalence` is out of its range.
         OSError: A page cannot be written.
     """
     folder = Path(folder).expanduser()
