@@ -147,19 +147,6 @@ def test_the_page_shows_what_the_scores_give_and_not_what_the_record_says(tmp_pa
     assert interval in section(runs_page.page(tmp_path), "The runs")
 
 
-def test_a_folder_without_runs_to_compare_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="no records in"):
-        runs_page.page(tmp_path)
-    scored = predictions(0.3)
-    own = run(tmp_path, "01_cnn", scored)
-    scored[scored["label"] == 1].to_csv(own / "predictions.csv", index=False)
-    with pytest.raises(ValueError, match=r"its test has the labels \[1\]"):
-        runs_page.page(tmp_path)
-    scored[scored["split"] == "test"].to_csv(own / "predictions.csv", index=False)
-    with pytest.raises(ValueError, match=r"no run can be measured.*has no images of validation"):
-        runs_page.page(tmp_path)
-
-
 @pytest.mark.parametrize("prevalence", [0, 1, -0.5, float("nan")])
 def test_a_prevalence_out_of_its_range_is_refused_before_the_work(tmp_path, prevalence):
     with pytest.raises(ValueError, match="prevalence"):

@@ -83,11 +83,10 @@ def _steps(results: Results) -> list[Block]:
     figure = plots.steps(results.reached[results.reached["metric"] == "AUC"])
     figure.set_figwidth(5)  # to be seen whole on a phone
     return [
-        html.table(
+        _table(
             tables.steps(results.reached),
             caption="At threshold .5. In brackets: 95 % interval over patients; after ±: standard "
             "deviation over seeds, where there are several.",
-            stacked=True,
         ),
         _figure(
             figure,
@@ -104,11 +103,10 @@ def _neighbours(results: Results) -> list[Block]:
     lines = sentences.steps(results.reached, results.compared)
     return [
         html.bullets(f"{step}: {sentence}" for step, sentence in lines.items()),
-        html.table(
+        _table(
             tables.pairs(results.compared, ("AUC", "balanced accuracy")),
             caption="Paired tests on the same test images; values in the order step, against. In "
             "brackets: 95 % interval of the difference. p is corrected for the number of steps.",
-            stacked=True,
         ),
     ]
 
@@ -144,33 +142,30 @@ def _curves(results: Results) -> list[Block]:
 def _thresholds(results: Results) -> list[Block]:
     points = thresholds.operating_points(results.best.predictions[0], prevalence=results.prevalence)
     return [
-        html.table(
+        _table(
             tables.operating_points(points),
             caption=f"{results.best.label}, on test, each with its 95 % interval. PPV and NPV are "
             f"those at a prevalence of {short(results.prevalence)}, not at that of this test.",
-            stacked=True,
         )
     ]
 
 
 def _calibration(results: Results) -> list[Block]:
     return [
-        html.table(
+        _table(
             tables.calibration(calibration.summary(results.best.predictions[0])),
             caption=f"{results.best.label}: the scores as they are (temperature 1.00), and with "
             "the temperature that was fitted on validation. Brier score and ECE: 0 is best.",
-            stacked=True,
         )
     ]
 
 
 def _kinds(results: Results) -> list[Block]:
     return [
-        html.table(
+        _table(
             tables.subtypes(results.best.test),
             caption=f"{results.best.label}: each kind that the file names tell, against all normal "
             "images of test; sensitivity at threshold .5.",
-            stacked=True,
         )
     ]
 
@@ -195,12 +190,11 @@ def _swaps(results: Results) -> list[Block]:
         for name, effects, _ in measured
     ]
     blocks = [
-        html.table(
+        _table(
             pd.DataFrame(rows).fillna("–"),
             caption="How far the scores move towards the other class's when one property of the "
             "file is swapped for that class's: 1 is the whole gap between the classes. In "
             "brackets: 95 % interval.",
-            stacked=True,
         )
     ]
     defined = [each for each in measured if each[1]["value"].notna().all()]
@@ -222,15 +216,14 @@ def _swaps(results: Results) -> list[Block]:
 
 def _runs(results: Results) -> list[Block]:
     blocks = [
-        html.table(
+        _table(
             tables.runs(results.selection.records),
             caption="One row a run, at threshold .5.",
-            stacked=True,
         )
     ]
     if len(results.selection.left_out):
         caption = "What was left out of everything above."
-        blocks.append(html.table(results.selection.left_out, caption=caption, stacked=True))
+        blocks.append(_table(results.selection.left_out, caption=caption))
     else:
         blocks.append(html.text("No run was left out."))
     return blocks
@@ -254,6 +247,10 @@ def _protocols(results: Results) -> list[Block]:
         html.bullets(dict.fromkeys(sentences.protocol(record) for record in records)),
         html.table(table, caption="When, on what and with which versions the runs were made."),
     ]
+
+
+def _table(frame: pd.DataFrame, *, caption: str) -> Block:
+    return html.table(frame, caption=caption, stacked=True)
 
 
 def _figure(figure: "Figure", *, alt: str, caption: str) -> Block:

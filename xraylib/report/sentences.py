@@ -187,6 +187,7 @@ def steps(reached: pd.DataFrame, compared: pd.DataFrame) -> dict[str, str]:
     sentences = {}
     for name in dict.fromkeys(reached["step"]):
         test, validation = auc.loc[(name, "test")], auc.loc[(name, "validation")]
+        seeds = "one seed" if test["runs"] == 1 else f"{int(test['runs'])} seeds"
         chance = "not distinguishable from"
         if test["low"] > 0.5:
             chance = "above"
@@ -194,7 +195,7 @@ def steps(reached: pd.DataFrame, compared: pd.DataFrame) -> dict[str, str]:
             chance = "below"
         sentences[name] = (
             f"AUC {short(validation['value'])} on validation, "
-            f"{interval(*test[['value', 'low', 'high']])} on test ({seeds(test['runs'])}), which "
+            f"{interval(*test[['value', 'low', 'high']])} on test ({seeds}), which "
             f"is {chance} chance."
         )
         if name in against.index:
@@ -238,14 +239,7 @@ def protocol(record: Record) -> str:
 
 
 def short(value: float, digits: int = 3) -> str:
-    """Write a number without the zero before its point.
-
-    Args:
-        value: Any number.
-        digits: After the point.
-
-    Returns:
-        The text.
+    """Write a number with so many digits, without the zero before its point.
 
     Example:
         >>> short(0.934), short(-0.012), short(0.5, 2)
@@ -318,13 +312,3 @@ def origin(source: str) -> str:
         f"The images are those of a folder “{folder.name}”: whether they are radiographs of "
         "patients, the records do not say."
     )
-
-
-def seeds(runs: int) -> str:
-    """Write how many seeds there are.
-
-    Example:
-        >>> seeds(1), seeds(3)
-        ('one seed', '3 seeds')
-    """
-    return "one seed" if runs == 1 else f"{int(runs)} seeds"
