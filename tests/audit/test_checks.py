@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from xraylib import errors
-from xraylib.audit import checks, measurements, shortcuts
+from xraylib.audit import checks, measurements
 from xraylib.data import index
 
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")
@@ -45,16 +44,6 @@ def sound(tmp_path_factory):
 @pytest.fixture
 def tree(sound, tmp_path):
     return Path(shutil.copytree(sound, tmp_path / "tree"))
-
-
-@pytest.fixture
-def no_models(monkeypatch):
-    """Leaves out the two baselines, most of an audit's time, where they cannot tell anything."""
-
-    def refuse(*_, **__):
-        raise errors.TooFewPatientsError("left out")
-
-    monkeypatch.setattr(shortcuts, "baseline", refuse)
 
 
 def files(tree, place):

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xraylib import errors
 from xraylib.audit import measurements, shortcuts
 from xraylib.audit.separation import separation
 from xraylib.data.tree import CLASSES
@@ -33,16 +32,6 @@ def rows():
     return table.assign(
         path=path, patient=path, split=table["side"], problem="", format="JPEG", **numbers
     )
-
-
-@pytest.fixture
-def no_models(monkeypatch):
-    """Leaves out the two baselines, most of the time, where they cannot tell anything."""
-
-    def refuse(*_, **__):
-        raise errors.TooFewPatientsError("left out")
-
-    monkeypatch.setattr(shortcuts, "baseline", refuse)
 
 
 def findings_of(rows):
