@@ -35,6 +35,10 @@ BONE = 0.3148 * 1.92
 LUNG_TISSUE = 0.2053  # per g/cm3: the density of a lung depends on how full of air it is
 
 
+# The corners of a shoulder blade against the joint; x grows away from the midline.
+_BLADE = np.array([[-1.2, -0.9], [0.6, 0.2], [0.5, 1.2], [-0.3, 3.2], [-1.6, 6.4], [-2.3, 1.5]])
+
+
 def _between(low: float, high: float) -> Any:
     """A field that is sampled uniformly from [low, high]."""
     return field(metadata={"range": (low, high)})
@@ -156,17 +160,12 @@ def _shoulders(grid: Grid, a: Anatomy, p: Pose) -> tuple[Map, Map]:
     for side in (-1, 1):
         joint = np.array([side * (a.half_width - 0.3), -0.6])
         elbow = joint + 12 * np.array([side * np.cos(p.arm), -np.sin(p.arm)])
-        soft = np.maximum(soft, grid.tube(tuple(joint), tuple(elbow), 2.1))
+        soft = np.maximum(soft, grid.tube(joint, elbow, 2.1))
         shaft = joint + 0.08 * (elbow - joint)
-        hollow = grid.tube(tuple(shaft), tuple(elbow), 0.62) - 0.6 * grid.tube(
-            tuple(shaft), tuple(elbow), 0.42
-        )
-        bone += 0.45 * np.maximum(hollow, 0.35 * grid.tube(tuple(joint), tuple(joint + 0.01), 0.95))
+        hollow = grid.tube(shaft, elbow, 0.62) - 0.6 * grid.tube(shaft, elbow, 0.42)
+        bone += 0.45 * np.maximum(hollow, 0.35 * grid.tube(joint, joint + 0.01, 0.95))
         # The raised arm takes the shoulder blade outwards with it.
-        blade = np.array(
-            [[-1.2, -0.9], [0.6, 0.2], [0.5, 1.2], [-0.3, 3.2], [-1.6, 6.4], [-2.3, 1.5]]
-        )
-        blade = blade * (side, 1) + joint + (side * (0.4 + 0.5 * p.arm), 0.2)
+        blade = _BLADE * (side, 1) + joint + (side * (0.4 + 0.5 * p.arm), 0.2)
         draw.polygon(grid.pixels(blade).ravel().tolist(), fill=0.1)
         edge = grid.pixels(np.vstack([blade, blade[:1]])).ravel().tolist()
         draw.line(edge, fill=0.24, width=max(1, round(0.25 / grid.pitch)))
@@ -241,10 +240,8 @@ def _mediastinum(grid: Grid, a: Anatomy, p: Pose) -> Map:
     centre = 2.4 * a.half_depth * root(1 - ((spread - 0.2) / middle) ** 2)
     cos, sin = math.cos(a.heart_tilt), math.sin(a.heart_tilt)
     dx, dy = spread - a.heart_x, y - a.heart_y - 0.3 * p.breath
-    heart = ((cos * dx + sin * dy) / a.heart_long) ** 2 + (
-        (cos * dy - sin * dx) / a.heart_short
-    ) ** 2
-    heart = 7.4 * root(1 - heart)
+    along, across = cos * dx + sin * dy, cos * dy - sin * dx
+    heart = 7.4 * root(1 - ((along / a.heart_long) ** 2 + (across / a.heart_short) ** 2))
     great = 6 * root(1 - ((spread - 1.2) / 2.3) ** 2 - ((y - 5.3) / 2.6) ** 2)  # great vessels
     return (heart**3 + centre**3 + great**3) ** (1 / 3)
 
@@ -255,12 +252,9 @@ def _gas(grid: Grid, a: Anatomy, p: Pose, rng: np.random.Generator) -> Map:
     gas = np.maximum(gas, grid.tube((-0.3, 4.4), (-2.3, 6.2), 0.36))
     gas = np.maximum(gas, grid.tube((-0.2, 4.4), (2.4, 6.0), 0.32))
     if a.stomach > 0:
-        bubble = ((grid.x - 4.6) / (1.5 * a.stomach)) ** 2 + (
-            (grid.y - a.dome - a.dome_step - p.breath - 0.9 * a.stomach - 0.5) / a.stomach
-        ) ** 2
-        gas = gas + 1.6 * a.stomach * root(1 - bubble) * np.clip(
-            1 + 0.12 * grid.noise(rng, 1.5), 0, 2
-        )
+        x, y = grid.x - 4.6, grid.y - a.dome - a.dome_step - p.breath - 0.9 * a.stomach - 0.5
+        bubble = root(1 - ((x / (1.5 * a.stomach)) ** 2 + (y / a.stomach) ** 2))
+        gas = gas + 1.6 * a.stomach * bubble * np.clip(1 + 0.12 * grid.noise(rng, 1.5), 0, 2)
     return gas
 
 

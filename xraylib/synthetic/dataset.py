@@ -26,6 +26,7 @@ import threading
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -73,25 +74,18 @@ class _Plan:
 
 
 def radiograph(
-    seed: int | np.random.Generator,
-    *,
-    kind: Kind = "normal",
-    size: int = 512,
-    aspect: float = 1.4,
-    acquisition: Acquisition | None = None,
+    seed: int, *, kind: Kind = "normal", size: int = 512, aspect: float = 1.4
 ) -> Radiograph:
     """Makes one radiograph of a random patient.
 
     Args:
-        seed: Random seed, 0 or more, or a generator.
+        seed: Random seed, 0 or more.
         kind: `"normal"`, `"bacteria"` or `"virus"`.
         size: The short side in pixels, at least 32.
         aspect: Width / height, in [0.7, 2.2].
-        acquisition: Exposure and processing; None samples them.
 
     Returns:
-        A `Radiograph`: `.pixels` uint8 (height, width) in [0, 255], `.lung` and `.lesion` bool of
-        the same shape.
+        Pixels, uint8 (height, width) in [0, 255], and the masks of lung and lesion.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -106,7 +100,7 @@ def radiograph(
         raise ValueError(f"aspect (width / height) must lie in [0.7, 2.2]. Received: {aspect}")
     rng = np.random.default_rng(seed)
     anatomy, pose = Anatomy.sample(rng), Pose.sample(rng)
-    acquisition = acquisition or Acquisition.sample(rng)
+    acquisition = Acquisition.sample(rng)
     width, height = round(size * max(aspect, 1)), round(size / min(aspect, 1))
     return take(anatomy, pose, acquisition, kind=kind, width=width, height=height)
 
@@ -145,13 +139,10 @@ def make_tree(
     unknown = sorted(set(traps) - set(TRAPS))
     if unknown:
         raise ValueError(f"traps must be among {', '.join(TRAPS)}. Received: {', '.join(unknown)}")
-    for name, value, least in (
-        ("images", images, LEAST_IMAGES),
-        ("size", size, LEAST_SIZE),
-        ("seed", seed, 0),
-    ):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}. Received: {value}")
+    least = {"images": LEAST_IMAGES, "size": LEAST_SIZE, "seed": 0}
+    for name, value in {"images": images, "size": size, "seed": seed}.items():
+        if value < least[name]:
+            raise ValueError(f"{name} must be at least {least[name]}. Received: {value}")
     settings = {
         "model_version": MODEL_VERSION,
         "images": int(images),
@@ -253,40 +244,32 @@ def _with_copies(plans: list[_Plan], settings: dict[str, Any]) -> list[_Plan]:
 
 
 def _write_images(part: Path, plans: list[_Plan], settings: dict[str, Any]) -> None:
-    for tree in ("chest_xray", "masks"):
-        for split in _PNEUMONIA_SHARE:
-            for label in ("NORMAL", "PNEUMONIA"):
-                (part / tree / split / label).mkdir(parents=True)
+    for place in product(("chest_xray", "masks"), _PNEUMONIA_SHARE, ("NORMAL", "PNEUMONIA")):
+        part.joinpath(*place).mkdir(parents=True)
     originals = [plan for plan in plans if not plan.copy_of]
     # Threads, not processes: NumPy, SciPy and Pillow let go of the interpreter while they work,
     # and threads are safe beside TensorFlow, in notebooks and in unguarded scripts.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = [pool.submit(_write_image, part, plan, settings) for plan in originals]
         try:
-            for job in progress.bar(
-                as_completed(jobs), total=len(jobs), description="making radiographs"
-            ):
+            done = as_completed(jobs)
+            for job in progress.bar(done, total=len(jobs), description="making radiographs"):
                 job.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
     for plan in plans:
         if plan.copy_of:
-            for target, source in zip(
-                _paths(part, plan), _paths(part, plan, plan.copy_of), strict=True
-            ):
+            sources = _paths(part, replace(plan, name=plan.copy_of))
+            for source, target in zip(sources, _paths(part, plan), strict=True):
                 shutil.copyfile(source, target)
 
 
-def _paths(part: Path, plan: _Plan, name: str = "") -> tuple[Path, Path, Path]:
+def _paths(part: Path, plan: _Plan) -> tuple[Path, Path, Path]:
     """The paths of an image, its lung mask and its lesion mask."""
-    place, name = Path(plan.split, plan.label), name or plan.name
-    masks = part / "masks" / place
-    return (
-        part / "chest_xray" / place / f"{name}.jpeg",
-        masks / f"{name}_lung.png",
-        masks / f"{name}_lesion.png",
-    )
+    image, mask = (part / tree / plan.split / plan.label for tree in ("chest_xray", "masks"))
+    name = plan.name
+    return image / f"{name}.jpeg", mask / f"{name}_lung.png", mask / f"{name}_lesion.png"
 
 
 def _write_image(part: Path, plan: _Plan, settings: dict[str, Any]) -> None:
@@ -303,12 +286,10 @@ def _write_image(part: Path, plan: _Plan, settings: dict[str, Any]) -> None:
     if "shape" in traps:
         group = "test/NORMAL" if plan.split == "test" and plan.label == "NORMAL" else plan.label
     aspect = float(np.clip(_MEDIAN_ASPECT[group] + 0.1 * rng.standard_normal(), 1.02, 1.9))
-    height = round(
-        settings["size"] * float(np.clip(np.exp(0.12 * rng.standard_normal()), 0.75, 1.3))
-    )
-    picture = take(
-        anatomy, pose, acquisition, kind=plan.kind, width=round(height * aspect), height=height
-    )
+    enlargement = float(np.clip(np.exp(0.12 * rng.standard_normal()), 0.75, 1.3))
+    height = round(settings["size"] * enlargement)
+    width = round(height * aspect)
+    picture = take(anatomy, pose, acquisition, kind=plan.kind, width=width, height=height)
     quality = 95 if site("compression") == "clinic" else 75
     image, lung, lesion = _paths(part, plan)
     grey = Image.fromarray(picture.pixels)
@@ -324,10 +305,7 @@ def _add_clutter(tree: Path) -> None:
         place = file.relative_to(tree)
         twin = tree / "chest_xray" / place
         twin.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(file, twin)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(file, twin)
+        shutil.copyfile(file, twin)
         fork = tree / "__MACOSX" / "chest_xray" / place.with_name(f"._{file.name}")
         fork.parent.mkdir(parents=True, exist_ok=True)
         # The head of an AppleDouble file (RFC 1740): magic number, version 2, no entries.

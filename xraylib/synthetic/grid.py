@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 Map = np.ndarray  # float32 (rows, columns): a thickness in cm along each ray, or a share
+Point = tuple[float, float] | np.ndarray  # x and y in cm
 
 LEFT, TOP, RIGHT, BOTTOM = -18.0, -12.0, 18.0, 24.0  # cm: no picture reaches further
 FINEST_PITCH = 0.06  # cm between grid points
@@ -47,7 +48,7 @@ class Grid:
         """Converts (n, 2) points in cm to (n, 2) positions on a canvas."""
         return (points - (self.left, self.top)) / self.pitch
 
-    def tube(self, start: tuple[float, float], end: tuple[float, float], radius: float) -> Map:
+    def tube(self, start: Point, end: Point, radius: float) -> Map:
         """Length in cm of each ray inside a tube, computed in the box around it only."""
         chord = np.zeros(self.shape, np.float32)
         (x0, y0), (x1, y1) = start, end

@@ -45,46 +45,27 @@ class Radiograph(NamedTuple):
     lesion: np.ndarray
 
 
-# (low, high) of each field at two sites: "clinic" counts more photons and has sharper pictures.
-_EXPOSURE_RANGES = {
-    "ward": {
-        "photons": (2e3, 8e3),
-        "scatter": (0.35, 0.9),
-        "contrast": (3.0, 6.0),
-        "level": (0.38, 0.68),
-    },
-    "clinic": {
-        "photons": (3e4, 6e4),
-        "scatter": (0.2, 0.4),
-        "contrast": (3.5, 5.0),
-        "level": (0.2, 0.33),
-    },
-}
-_SHARPNESS_RANGES = {
-    "ward": {"blur": (0.02, 0.045), "enhancement": (0.0, 0.3)},
-    "clinic": {"blur": (0.015, 0.025), "enhancement": (0.9, 1.4)},
+# (low, high) of each field of an acquisition at two sites.
+_RANGES = {
+    "photons": {"ward": (2e3, 8e3), "clinic": (3e4, 6e4)},
+    "scatter": {"ward": (0.35, 0.9), "clinic": (0.2, 0.4)},
+    "contrast": {"ward": (3.0, 6.0), "clinic": (3.5, 5.0)},
+    "level": {"ward": (0.38, 0.68), "clinic": (0.2, 0.33)},
+    "blur": {"ward": (0.02, 0.045), "clinic": (0.015, 0.025)},
+    "enhancement": {"ward": (0.0, 0.3), "clinic": (0.9, 1.4)},
 }
 
 
 @dataclass(frozen=True)
 class Acquisition:
-    """How a picture was taken.
+    """How a picture was taken."""
 
-    Attributes:
-        photons: Mean count of an unattenuated pixel 0.034 cm wide (a short side of 512 px).
-        scatter: Scatter-to-primary ratio at the detector, behind the grid.
-        blur: Standard deviation in cm of focal spot and detector together.
-        enhancement: Share of the unsharp mask that the processing adds; 0 for none.
-        contrast: Steepness of the characteristic curve.
-        level: Its middle, in [0, 1] from the thinnest to the thickest ray.
-    """
-
-    photons: float
-    scatter: float
-    blur: float
-    enhancement: float
-    contrast: float
-    level: float
+    photons: float  # mean count of an unattenuated pixel 0.034 cm wide (a short side of 512 px)
+    scatter: float  # scatter-to-primary ratio at the detector, behind the grid
+    contrast: float  # steepness of the characteristic curve
+    level: float  # its middle, in [0, 1] from the thinnest to the thickest ray
+    blur: float  # standard deviation in cm of focal spot and detector together
+    enhancement: float  # share of the unsharp mask that the processing adds; 0 for none
 
     @classmethod
     def sample(
@@ -97,8 +78,8 @@ class Acquisition:
             exposure: `"ward"` or `"clinic"`: the site of photons, scatter, contrast and level.
             sharpness: `"ward"` or `"clinic"`: the site of blur and enhancement.
         """
-        ranges = _EXPOSURE_RANGES[exposure] | _SHARPNESS_RANGES[sharpness]
-        return cls(**{name: rng.uniform(*limits) for name, limits in ranges.items()})
+        sites = dict.fromkeys(_RANGES, exposure) | {"blur": sharpness, "enhancement": sharpness}
+        return cls(**{name: rng.uniform(*_RANGES[name][site]) for name, site in sites.items()})
 
 
 def _marker(width: int, height: int, p: Pose) -> Map:
@@ -165,11 +146,8 @@ def take(
         pose: The patient's pose and everything else that differs between two images.
         acquisition: Exposure and processing.
         kind: `"normal"`, `"bacteria"` or `"virus"`.
-        width: Width of the picture in pixels.
-        height: Height of the picture in pixels.
-
-    Returns:
-        A `Radiograph` whose arrays are (height, width).
+        width: Of the picture, in pixels.
+        height: Of the picture, in pixels.
 
     Raises:
         ValueError: `kind` is none of the three.
@@ -181,9 +159,8 @@ def take(
     lean = math.radians(pose.lean)
     cos, sin = math.cos(lean), math.sin(lean)
     centre = np.array([pose.shift_x, 5.9 + pose.shift_y])
-    extent = (
-        np.array([cos * width + abs(sin) * height, abs(sin) * width + cos * height]) * pitch / 2
-    )
+    bounds = np.array([cos * width + abs(sin) * height, abs(sin) * width + cos * height])
+    extent = bounds * pitch / 2
     grid = Grid((*(centre - extent - 0.3), *(centre + extent + 0.3)), max(FINEST_PITCH, pitch))
     optical_depth, lung, water = project(grid, anatomy, pose, kind)
 
