@@ -7,6 +7,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from support.trainings import computes_bfloat16
 
 from xraylib.networks import models, precision
 from xraylib.networks.models import basic_cnn, resnet50, tuned_cnn, vgg19
@@ -78,6 +79,7 @@ def test_logits_of_a_network_without_them():
         models.logits(network)
 
 
+@computes_bfloat16
 @each
 def test_output_is_float32_also_in_bfloat16(build, least, zeros):
     network = build(least)

@@ -10,7 +10,16 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
-from support.trainings import EPOCHS, Killed, assert_same, batches, kill_at_batch, network, train
+from support.trainings import (
+    EPOCHS,
+    Killed,
+    assert_same,
+    batches,
+    computes_bfloat16,
+    kill_at_batch,
+    network,
+    train,
+)
 
 from xraylib.data.augmentation import Augmentation
 from xraylib.evaluation import metrics
@@ -383,6 +392,7 @@ def test_a_full_disk_keeps_the_epoch_before(uninterrupted, tmp_path, monkeypatch
 # ------------------------------------------------------------------ precision
 
 
+@computes_bfloat16
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32(tmp_path):
     model = network()
     history = fit(

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+from support.trainings import computes_bfloat16
 
 from xraylib import cache
 from xraylib.data.augmentation import Augmentation
@@ -166,6 +167,7 @@ def test_all_frozen():
         transfer.features(model, batches())
 
 
+@computes_bfloat16
 def test_in_bfloat16_they_are_those_of_bfloat16():
     model, data = network(), batches()
     found = transfer.features(model, data, precision="bfloat16")

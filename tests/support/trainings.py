@@ -1,16 +1,22 @@
 """A tiny network, its data, and a training that may be killed."""
 
 import logging
+import os
 from types import SimpleNamespace
 
 import keras
 import numpy as np
+import pytest
 
 from xraylib.data.loading import Batches
 from xraylib.networks import training
 from xraylib.networks.training import fit
 
 EPOCHS = 5
+computes_bfloat16 = pytest.mark.skipif(
+    "ONEDNN_MAX_CPU_ISA" in os.environ,
+    reason="Intel's kernels refuse bfloat16 when they are limited below the processor's own",
+)
 
 
 def network(*, units=4, seed=0):

@@ -11,6 +11,7 @@ AMX (TensorFlow 2.21, November 2026, medians of steps that took turns):
     basic_cnn at 224 px   .43 G                     .030 and .016
     resnet50 at 64 px     .31 G                     .048 and .054
     vgg19 at 64 px        1.6 G                     .097 and .041
+    resnet50 at 224 px    3.9 G                     .33 and .24
     vgg19 at 224 px       19.5 G                    .73 and .15
 
 Of vgg19 at 224 px without and with TensorFlow's compiler, in float32: there .73 and .86 (and in
