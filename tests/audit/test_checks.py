@@ -256,6 +256,7 @@ def test_a_fault_is_named_and_nothing_else(tree, fault):
     assert alarms(audited(tree)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", GAPS)
 def test_a_gap_between_the_classes_is_named_and_nothing_else(tree, gap):
     plant, expected = GAPS[gap]

@@ -183,6 +183,7 @@ def test_a_baseline_can_be_summed_up():
     assert (summary.loc[summary["metric"] == "AUC", "value"] == 1).all()
 
 
+@pytest.mark.slow
 def test_a_baseline_on_noise_tells_nothing():
     predictions = shortcuts.baseline(made(100), ["noise"])
     summary = thresholds.summary(predictions, resamples=0)
