@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xraylib.data import resizing
 from xraylib.data.preparation import Preparation
 from xraylib.data.resizing import square
 from xraylib.data.tree import CLASSES
@@ -84,14 +83,6 @@ def test_area_shares_out_a_pixel_on_the_edge_of_two():
     for picture in (pixels, pixels.T):
         averages = square(picture, image_size=2, resize="area", fit="stretch")
         assert sorted(averages.ravel()) == [40, 40, 100, 100]
-
-
-@pytest.mark.parametrize("fit", KERAS_FITS)
-def test_area_in_portions_is_the_same(monkeypatch, fit):
-    pixels = np.random.default_rng(0).integers(0, 256, (97, 61), np.uint8)
-    whole = square(pixels, image_size=23, resize="area", fit=fit)
-    monkeypatch.setattr(resizing, "_AT_ONCE", 500)
-    np.testing.assert_array_equal(square(pixels, image_size=23, resize="area", fit=fit), whole)
 
 
 @pytest.mark.parametrize("resize", ["bilinear", "area"])

@@ -1,11 +1,12 @@
 """Read one image file as grey pixels, or raise an error that says what is wrong with it."""
 
+import contextlib
 import io
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from xraylib import errors
 
@@ -55,9 +56,8 @@ def stored(path: Path | str) -> bytes:
             f"{path} does not exist: check the path (the working folder is {Path.cwd()})"
         ) from None
     except PermissionError:
-        raise errors.UnreadableImage(
-            f"{path} may not be read (permission denied): chmod it"
-        ) from None
+        message = f"{path} may not be read (permission denied): chmod it"
+        raise errors.UnreadableImage(message) from None
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, errors.UnreadableImage):
             raise
@@ -121,7 +121,7 @@ def grey(path: Path | str, *, content: bytes | None = None) -> np.ndarray:
 
 
 def _decoded(content: bytes) -> np.ndarray:
-    """Decode a JPEG or PNG: upright, contiguous uint8 (height, width)."""
+    """Decode a JPEG or PNG: upright uint8 (height, width)."""
     with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
         width, height = image.size
         if width * height > MOST_PIXELS:
@@ -133,49 +133,28 @@ def _decoded(content: bytes) -> np.ndarray:
         # CMYK JPEGs alone, and does nothing for a PNG.
         image.draft("L", None)
         image.load()
-        # Read after load(): a PNG may carry its EXIF behind the pixels.
-        orientation = _orientation(image)
+        # After load(): a PNG may carry its EXIF behind the pixels. Where it is damaged, the pixels
+        # are whole all the same.
+        with contextlib.suppress(Exception):
+            ImageOps.exif_transpose(image, in_place=True)
         pixels = _to_uint8(image)
     if image.format != "PNG" and _tail_is_lost(content):
         # libjpeg decodes the zeros as a part of the image, without an error.
         raise ValueError(_LOST_TAIL)
-    return np.ascontiguousarray(_upright(pixels, orientation))
+    return pixels
 
 
 def _to_uint8(image: Image.Image) -> np.ndarray:
-    """Convert a loaded image of any mode that JPEG and PNG have to (height, width) uint8."""
+    """Convert an image of any mode that JPEG and PNG have to (height, width) uint8."""
     if image.mode.startswith("I"):
         wide = np.array(image).astype(np.int64)
-        if wide.min() < 0 or wide.max() > 65535:
-            raise ValueError(f"grey values {wide.min()} to {wide.max()} do not fit 16 bits")
         return ((wide + 128) // 257).astype(np.uint8)  # 257 is odd: this is round(x / 257)
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no defined black and white")
     # With this entry, Pillow looks for alpha in a conversion to grey, and warns.
     image.info.pop("transparency", None)
     if image.mode == "CMYK":
         image = image.convert("RGB")
     # A conversion to the same mode would be another copy.
     return np.array(image if image.mode == "L" else image.convert("L"))
-
-
-def _orientation(image: Image.Image) -> int:
-    """Get the EXIF orientation, 1 to 8; 1, upright, where there is none or it is damaged."""
-    try:
-        return int(image.getexif().get(0x0112, 1))
-    except Exception:  # the pixels are whole, so broken metadata must not lose the image
-        return 1
-
-
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo an EXIF orientation; 5 to 8 swap height and width, unknown ones do nothing."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.T
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
 
 
 def _tail_is_lost(content: bytes) -> bool:

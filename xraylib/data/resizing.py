@@ -1,7 +1,7 @@
 """Resize a radiograph of any shape to a square, as Keras does or antialiased."""
 
 import functools
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,6 @@ from scipy import sparse
 Resize = Literal["bilinear", "area"]
 Fit = Literal["stretch", "crop", "pad"]
 Grey = NDArray[np.uint8]
-
-# Pixels that are float32 at once: 4 MB, whatever the size of the file.
-_AT_ONCE: Final = 2**20
 
 
 def square(pixels: Grey, *, image_size: int, resize: Resize, fit: Fit) -> Grey:
@@ -60,38 +57,25 @@ def _padded(pixels: Grey, size: int, resize: Resize) -> Grey:
 def _resized(pixels: Grey, height: int, width: int, resize: Resize) -> Grey:
     if resize == "bilinear":
         return _bilinear(pixels, height, width)
-    rows = _averages(pixels, height)
-    return np.rint(_averages(rows.T, width).T).astype(np.uint8, order="C")
+    rows = _weights(pixels.shape[0], height) @ pixels.astype(np.float32)
+    averages = (_weights(pixels.shape[1], width) @ rows.T).T
+    return np.rint(averages).astype(np.uint8, order="C")
 
 
-def _averages(values: Grey | NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Average `size` equal parts of the first axis: float32 (size, columns).
+def _weights(length: int, size: int) -> sparse.csr_array:
+    """Weights of `length` values in the averages of `size` equal parts, float32 (size, length).
 
     A value on the edge of two parts counts in each in proportion to its overlap.
     """
-    parts = max(1, _AT_ONCE * size // values.size)
-    averages = np.empty((size, values.shape[1]), np.float32)
-    edges = np.linspace(0, len(values), size + 1)
-    for first in range(0, size, parts):
-        cut = edges[first : first + parts + 1]
-        low, high = int(cut[0]), min(int(np.ceil(cut[-1])), len(values))
-        weights = _weights(cut - low, high - low)
-        averages[first : first + parts] = weights @ values[low:high].astype(np.float32)
-    return averages
-
-
-def _weights(edges: NDArray[np.float64], length: int) -> sparse.csr_array:
-    """Weights of `length` values in the average between each two edges: (parts, length)."""
+    edges = np.linspace(0, length, size + 1)
     low, high = edges[:-1, np.newaxis], edges[1:, np.newaxis]
     first = low.astype(np.int32)
     near = first + np.arange((np.ceil(high) - first).max(), dtype=np.int32)
-    inside = np.minimum(high, near + 1) - np.maximum(low, near)
-    weights = np.maximum(inside, 0) / (high - low)
-    places = np.minimum(near, length - 1).ravel()
+    overlap = np.minimum(high, near + 1) - np.maximum(low, near)
+    weights = (np.maximum(overlap, 0) / (high - low)).astype(np.float32)
+    places = np.minimum(near, length - 1)
     starts = np.arange(0, near.size + 1, near.shape[1], dtype=np.int32)
-    return sparse.csr_array(
-        (weights.astype(np.float32).ravel(), places, starts), shape=(len(near), length)
-    )
+    return sparse.csr_array((weights.ravel(), places.ravel(), starts), shape=(size, length))
 
 
 def _bilinear(pixels: Grey, height: int, width: int) -> Grey:
