@@ -1,14 +1,18 @@
 import errno
-import hashlib
 import json
 import os
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from xraylib.synthetic import dataset
 from xraylib.synthetic.dataset import TRAPS, make_tree, radiograph
@@ -70,33 +74,25 @@ def test_same_seed_same_bytes_whatever_the_number_of_workers(tmp_path, monkeypat
     first = make_tree(tmp_path / "a", images=20, size=48, seed=3)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     assert contents(make_tree(tmp_path / "b", images=20, size=48, seed=3)) == contents(first)
-    other = contents(make_tree(tmp_path / "c", images=20, size=48, seed=4))
-    assert not {hash(v) for k, v in other.items() if k.endswith("01.jpeg") and "._" not in k} & {
-        hash(v) for v in contents(first).values()
-    }
+    other = pictures(make_tree(tmp_path / "c", images=20, size=48, seed=4))
+    assert not {file.read_bytes() for file in other} & set(contents(first).values())
 
 
 def test_counts_and_priors_of_600_images():
     plans = list(dataset._plan({"images": 600, "seed": 0, "traps": []}))
-    count = {(s, k): 0 for s in ("train", "val", "test") for k in ("normal", "bacteria", "virus")}
-    for plan in plans:
-        count[plan.split, plan.kind] += 1
-    assert [
-        sum(v for (s, _), v in count.items() if s == split) for split in ("train", "val", "test")
-    ] == [440, 16, 144]
+    assert Counter(plan.split for plan in plans) == {"train": 440, "val": 16, "test": 144}
+    count = Counter((plan.split, plan.kind) for plan in plans)
     assert count["val", "normal"] == 8
     assert count["train", "normal"] == 113  # 25.7 % of 440
     assert count["test", "normal"] == 54  # 37.5 % of 144
     assert count["train", "bacteria"] == 218  # two thirds of 327
 
 
-@pytest.mark.parametrize("images", [20, 21, 33, 40, 100])
+@pytest.mark.parametrize("images", [20, 33, 100])
 def test_no_class_is_empty_in_a_small_tree(images):
     plans = list(dataset._plan({"images": images, "seed": 1, "traps": list(TRAPS)}))
     assert len(plans) == len({(p.label, p.name) for p in plans}) == images
-    assert {(p.split, p.label) for p in plans} == {
-        (split, label) for split in ("train", "val", "test") for label in ("NORMAL", "PNEUMONIA")
-    }
+    assert len({(p.split, p.label) for p in plans}) == 6
 
 
 def test_names_sizes_and_modes(tree):
@@ -111,11 +107,10 @@ def test_names_sizes_and_modes(tree):
 
 
 def test_patients_have_several_images_but_stay_in_one_split(tree):
-    splits: dict[str, list[str]] = {}
-    for file in pictures(tree()):
-        splits.setdefault(patient(file), []).append(file.parent.parent.name)
-    assert all(len(set(of)) == 1 for of in splits.values())
-    assert max(len(of) for of in splits.values()) >= 2
+    files = pictures(tree())
+    patients = Counter(patient(file) for file in files)
+    assert len({(patient(file), file.parent.parent) for file in files}) == len(patients)
+    assert max(patients.values()) >= 2
 
 
 def test_masks_fit_their_images(tree):
@@ -135,30 +130,27 @@ def test_masks_fit_their_images(tree):
 def test_without_traps_nothing_of_the_files_differs(tree):
     files = pictures(tree())
     assert len({str(Image.open(file).quantization[0]) for file in files}) == 1
-    assert len({hashlib.sha256(file.read_bytes()).digest() for file in files}) == 48
+    assert len({file.read_bytes() for file in files}) == 48
     assert {p.name for p in tree().iterdir()} == {"chest_xray", "masks", "made.json"}
     assert {p.name for p in (tree() / "chest_xray").iterdir()} == {"train", "val", "test"}
 
 
 def test_compression_trap(tree):
-    files = pictures(tree("compression"))
     tables = {True: set(), False: set()}
-    for file in files:
+    for file in pictures(tree("compression")):
         name = file.relative_to(tree("compression")).as_posix()
         tables[is_train_normal(name)].add(sum(Image.open(file).quantization[0]))
-    assert len(tables[True]) == len(tables[False]) == 1
-    assert max(tables[True]) * 3 < min(tables[False])  # quality 95 against 75
+    (fine,), (coarse,) = tables[True], tables[False]
+    assert fine * 3 < coarse  # quality 95 against 75
     assert all(is_train_normal(name) for name in changed(tree("compression"), tree()))
 
 
 def test_shape_trap(tree):
     def medians(folder):
-        shape = {key: [] for key in ("train/NORMAL", "test/NORMAL", "PNEUMONIA")}
-        for file in pictures(folder):
-            for key in shape:
-                if key in file.as_posix():
-                    shape[key].append(aspect(file))
-        return [np.median(values) for values in shape.values()]
+        return [
+            np.median([aspect(file) for file in pictures(folder) if part in file.as_posix()])
+            for part in ("train/NORMAL", "test/NORMAL", "PNEUMONIA")
+        ]
 
     # The standard error of a median of 5 ratios, the fewest, is about .06.
     assert medians(tree("shape")) == pytest.approx([1.2, 1.33, 1.5], abs=0.12)
@@ -183,10 +175,10 @@ def test_exposure_trap(tree):
 
 
 def test_copies_trap(tree):
-    copies = {}
+    groups = {}
     for file in pictures(tree("copies")):
-        copies.setdefault(file.read_bytes(), []).append(file)
-    copies = [files for files in copies.values() if len(files) > 1]
+        groups.setdefault(file.read_bytes(), []).append(file)
+    copies = [files for files in groups.values() if len(files) > 1]
     assert {files[0].parent.parent.name for files in copies} == {"train", "test"}
     for files in copies:
         assert len({file.parent for file in files}) == 1  # neither across splits nor classes
@@ -235,12 +227,11 @@ def test_errors_name_the_value(tmp_path, tree):
         radiograph(0, aspect=9)
 
 
+FULL_DISK = OSError(errno.ENOSPC, "No space left on device")
+
+
 @pytest.mark.parametrize(
-    ("error", "match"),
-    [
-        (OSError(errno.ENOSPC, "No space left on device"), "cannot make .*No space"),
-        (KeyboardInterrupt(), "^$"),
-    ],
+    "error, match", [(FULL_DISK, "cannot make .*No space"), (KeyboardInterrupt(), "^$")]
 )
 def test_nothing_is_left_after_a_failure(tmp_path, monkeypatch, error, match):
     def fail(*args, **kwargs):
@@ -253,9 +244,7 @@ def test_nothing_is_left_after_a_failure(tmp_path, monkeypatch, error, match):
 
 
 def test_tube_chord_is_its_diameter():
-    grid = Grid((-4, -4, 4, 4), 0.5)
-    chord = grid.tube((0, -2), (0, 2), 1.0)
-    middle = chord[8]  # y = 0
+    middle = Grid((-4, -4, 4, 4), 0.5).tube((0, -2), (0, 2), 1.0)[8]  # y = 0
     assert middle[8] == pytest.approx(2.0)  # on the axis
     assert middle[7] == pytest.approx(3**0.5)  # half a radius beside it
     assert middle[[5, 11]] == pytest.approx(0)
@@ -273,11 +262,6 @@ def test_a_lesion_is_water_where_air_was(kind):
 
 @pytest.mark.slow
 def test_trivial_numbers_do_not_give_the_class_away(tmp_path):
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     files = pictures(make_tree(tmp_path / "x", images=200, size=64, traps=()))
     labels = np.array([file.parent.name == "PNEUMONIA" for file in files])
     numbers = []
@@ -285,12 +269,7 @@ def test_trivial_numbers_do_not_give_the_class_away(tmp_path):
         pixels = grey(file) / 255
         counts = np.histogram(pixels, 16, (0, 1))[0] / pixels.size
         numbers.append([pixels.mean(), pixels.std(), *counts])
-    scores = cross_val_predict(
-        make_pipeline(StandardScaler(), LogisticRegression()),
-        np.array(numbers),
-        labels,
-        groups=[patient(file) for file in files],
-        cv=GroupKFold(5),
-        method="decision_function",
-    )
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+    folds = {"groups": [patient(file) for file in files], "cv": GroupKFold(5)}
+    scores = cross_val_predict(model, numbers, labels, method="decision_function", **folds)
     assert roc_auc_score(labels, scores) < 0.8  # its standard error is about .04
