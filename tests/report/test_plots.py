@@ -33,9 +33,6 @@ def lines(ax):
     return {line.get_label(): line.get_xydata().tolist() for line in ax.get_lines()}
 
 
-# ------------------------------------------------------------------ gallery
-
-
 def test_gallery_shows_each_picture_in_its_shape_with_its_title():
     pixels = [np.zeros((4, 6), np.uint8), np.ones((3, 3, 1), np.uint8), np.zeros((2, 5), np.uint8)]
     *panels, empty = render(plots.gallery(pixels, ["a", "b", "c"], columns=2))
@@ -50,9 +47,6 @@ def test_gallery_needs_a_title_for_each_picture(count, titles):
     message = f"{count} pictures and {len(titles)} titles: give one or more each"
     with pytest.raises(ValueError, match=message):
         plots.gallery(np.zeros((count, 2, 2), np.uint8), titles)
-
-
-# ------------------------------------------------------------------ properties
 
 
 @pytest.fixture
@@ -106,12 +100,8 @@ def test_properties_draws_at_most_300_dots_a_group_and_always_the_same_ones(meas
     assert first.tolist() == second.tolist()
 
 
-# ------------------------------------------------------------------ history
-
-
-@pytest.fixture
-def history():
-    return pd.DataFrame(
+def test_history_shows_both_splits_and_marks_the_epoch_that_fit_keeps():
+    history = pd.DataFrame(
         {
             "epoch": [1, 1, 2, 2, 3, 3],
             "split": ["train", "validation"] * 3,
@@ -119,9 +109,6 @@ def history():
             "auc": [0.5, 0.6, 0.8, 0.9, 0.99, 0.9],
         }
     )
-
-
-def test_history_shows_both_splits_over_the_epochs(history):
     loss, auc = render(plots.history(history))
     assert (loss.get_xlabel(), loss.get_ylabel()) == ("epoch", "loss")
     assert (auc.get_xlabel(), auc.get_ylabel()) == ("epoch", "AUC")
@@ -129,15 +116,8 @@ def test_history_shows_both_splits_over_the_epochs(history):
     assert lines(auc)["validation"] == [[1, 0.6], [2, 0.9], [3, 0.9]]
     train, validation, _ = auc.get_lines()
     assert train.get_linestyle() != validation.get_linestyle()
-
-
-def test_history_marks_the_epoch_that_fit_keeps(history):
     # Epoch 3 has the same AUC and a higher loss.
-    assert lines(plots.history(history).axes[1])["best"] == [[2, 0.9]]
-    assert lines(plots.history(history.head(2)).axes[1])["best"] == [[1, 0.6]]
-
-
-# ------------------------------------------------------------------ scores and curves
+    assert lines(auc)["best"] == [[2, 0.9]]
 
 
 @pytest.fixture
@@ -153,13 +133,10 @@ def predictions():
 
 def test_scores_shows_both_splits_and_counts_each_class(predictions):
     panels = render(plots.scores(predictions, class_names=CLASSES, threshold=0.35))
-    counts = {
-        "validation": {"NORMAL (3)", "PNEUMONIA (1)"},
-        "test": {"NORMAL (2)", "PNEUMONIA (2)"},
-    }
-    for ax, (split, labels) in zip(panels, counts.items(), strict=True):
+    counts = [["NORMAL (3)", "PNEUMONIA (1)"], ["NORMAL (2)", "PNEUMONIA (2)"]]
+    for ax, split, labels in zip(panels, ("validation", "test"), counts, strict=True):
         assert (ax.get_title(), ax.get_xlabel(), ax.get_ylabel()) == (split, "score", "density")
-        assert set(texts(ax.get_legend().get_texts())) == labels | {"threshold 0.35"}
+        assert set(texts(ax.get_legend().get_texts())) == {*labels, "threshold 0.35"}
         assert [x for x, _ in lines(ax)["threshold 0.35"]] == [0.35, 0.35]
 
 
@@ -187,9 +164,6 @@ def test_curves_tell_many_runs_apart(predictions):
     assert len(looks) == 9 + 1
 
 
-# ------------------------------------------------------------------ steps
-
-
 @pytest.fixture
 def reached():
     return pd.DataFrame(
@@ -205,16 +179,15 @@ def reached():
 
 
 def test_steps_names_every_step_from_top_to_bottom(reached):
-    (ax,) = render(plots.steps(reached))
+    (ax,) = render(plots.steps(reached, metric="accuracy"))
     assert texts(ax.get_yticklabels()) == ["01_basic_cnn", "03_vgg19"]
     assert ax.yaxis.get_inverted()
-    assert ax.get_xlabel() == "AUC, 95 % interval over patients"
+    assert ax.get_xlabel() == "accuracy, 95 % interval over patients"
     assert set(texts(ax.get_legend().get_texts())) == {"validation", "test", "chance"}
 
 
-def test_steps_shows_value_and_interval(reached):
-    (ax,) = plots.steps(reached, metric="accuracy").axes
-    assert ax.get_xlabel() == "accuracy, 95 % interval over patients"
+def test_steps_shows_value_interval_and_each_of_several_seeds(reached):
+    (ax,) = plots.steps(reached).axes
     validation, test = ax.containers
     assert list(validation.lines[0].get_xdata()) == [0.9, 1.0]
     bars = [segment[:, 0].tolist() for segment in test.lines[2][0].get_segments()]
@@ -223,6 +196,9 @@ def test_steps_shows_value_and_interval(reached):
     places = np.array([each.lines[0].get_ydata() for each in (validation, test)], dtype=float)
     assert np.rint(places).tolist() == [[0, 1], [0, 1]]
     assert (places[0] < places[1]).all()
+    ticks = [line.get_xdata().tolist() for line in ax.lines if line.get_marker() == "|"]
+    assert [0.85, 0.95] in ticks and [0.65, 0.75] in ticks
+    assert [1.0] not in ticks
 
 
 def test_steps_bears_rounding_errors_and_what_is_not_defined(reached):
@@ -230,16 +206,6 @@ def test_steps_bears_rounding_errors_and_what_is_not_defined(reached):
     reached.loc[3, ["value", "low", "high"]] = np.nan
     (ax,) = render(plots.steps(reached))
     assert len(ax.get_yticklabels()) == 2
-
-
-def test_steps_shows_each_seed_where_there_are_several(reached):
-    (ax,) = plots.steps(reached).axes
-    ticks = [list(line.get_xdata()) for line in ax.lines if line.get_marker() == "|"]
-    assert [0.85, 0.95] in ticks and [0.65, 0.75] in ticks
-    assert [1.0] not in ticks
-
-
-# ------------------------------------------------------------------ perturbations and swaps
 
 
 def test_perturbations_has_one_line_a_perturbation_the_strongest_cue_first():
@@ -283,9 +249,6 @@ def test_a_figure_of_one_panel_can_be_drawn_beside_others(reached, swaps):
     assert render(figure) == [left, right]
     assert "test" in texts(left.get_legend().get_texts())
     assert "NORMAL only" in texts(right.get_legend().get_texts())
-
-
-# ------------------------------------------------------------------ architecture
 
 
 def test_architecture_draws_one_box_a_layer_and_names_the_blocks():

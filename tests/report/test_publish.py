@@ -84,16 +84,9 @@ def browse(tmp_path_factory):
         f"--user-data-dir={profile}",
     ]
 
-    def run(*arguments):
-        return subprocess.run(
-            [browsers[0], *options, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        ).stdout
-
-    return run
+    command = [browsers[0], *options]
+    how = {"capture_output": True, "text": True, "timeout": 120, "check": True}
+    return lambda *arguments: subprocess.run([*command, *arguments], **how).stdout
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +127,6 @@ def test_pages_fit_the_window_and_show_their_pictures(browse, published, tmp_pat
 @pytest.mark.slow
 def test_pages_can_be_printed(browse, published, tmp_path):
     for path in published:
-        browse(f"--print-to-pdf={tmp_path / 'printed.pdf'}", path.as_uri())
-        assert (tmp_path / "printed.pdf").read_bytes().startswith(b"%PDF")
-        (tmp_path / "printed.pdf").unlink()
+        printed = tmp_path / f"{path.stem}.pdf"
+        browse(f"--print-to-pdf={printed}", path.as_uri())
+        assert printed.read_bytes().startswith(b"%PDF")
