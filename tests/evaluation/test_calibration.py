@@ -218,49 +218,29 @@ def test_validation_of_one_class(predictions):
 def test_reliability_by_hand():
     labels = np.array([0, 0, 1, 0, 1, 1, 0, 1])
     scores = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
-    table = reliability(labels, scores, bins=2, resamples=0)
-    assert list(table) == ["images", "score", "observed", "low", "high"]
+    table = reliability(labels, scores, bins=2)
+    assert list(table) == ["images", "score", "observed"]
     assert table["images"].tolist() == [4, 4]
     assert table["score"].tolist() == pytest.approx([0.25, 0.65])
     assert table["observed"].tolist() == pytest.approx([1 / 4, 3 / 4])
-    assert table[["low", "high"]].isna().all(axis=None)
 
 
 def test_the_order_of_images_does_not_matter():
     rng = np.random.default_rng(0)
     labels, scores = np.arange(60) % 2, rng.integers(0, 20, 60) / 19
     order = rng.permutation(60)
-    pd.testing.assert_frame_equal(
-        reliability(labels, scores, resamples=0),
-        reliability(labels[order], scores[order], resamples=0),
-    )
+    shuffled = reliability(labels[order], scores[order])
+    pd.testing.assert_frame_equal(reliability(labels, scores), shuffled)
 
 
 def test_bins_are_of_equal_mass_and_keep_ties_together():
     labels, scores = np.arange(100) % 2, np.arange(100) / 1000
-    assert reliability(labels, scores, resamples=0)["images"].tolist() == [10] * 10
+    assert reliability(labels, scores)["images"].tolist() == [10] * 10
     scores[5:65] = 0.05
-    table = reliability(labels, scores, resamples=0)
+    table = reliability(labels, scores)
     assert table["images"].max() >= 60
     assert table["images"].sum() == 100
     assert table["score"].is_monotonic_increasing
-
-
-def test_intervals_of_a_bin_are_those_of_its_patients():
-    # a is of class 1 and b not: both the same a quarter of the time.
-    labels, patients = np.array([1, 1, 0, 0]), list("aabb")
-    table = reliability(labels, np.full(4, 0.5), patients=patients)
-    assert table[["observed", "low", "high"]].values.tolist() == [[0.5, 0, 1]]
-    table = reliability(labels, np.full(4, 0.5), patients=list("abab"))
-    assert table[["observed", "low", "high"]].values.tolist() == [[0.5, 0.5, 0.5]]
-
-
-def test_a_bin_of_one_class_has_wilsons_interval_of_its_patients():
-    labels, scores = np.array([0, 0, 0, 1, 1, 1]), np.array([0.1, 0.1, 0.1, 0.9, 0.9, 0.9])
-    table = reliability(labels, scores, bins=2, patients=list("abcdde"), resamples=20)
-    assert table[["low", "high"]].to_numpy() == pytest.approx(
-        np.array([[0, 3.8415 / 6.8415], [2 / 5.8415, 1]]), abs=1e-4
-    )
 
 
 # ------------------------------------------------------------------ temperature
@@ -360,22 +340,6 @@ def test_net_benefit_by_hand():
     )
 
 
-def test_net_benefit_at_another_prevalence():
-    # Sensitivity 1/2, a quarter of class 0 called, and 10 % ill: .05 less .225 / 4.
-    labels = np.array([1, 1, 0, 0, 0, 0])
-    scores = np.array([0.9, 0.1, 0.8, 0.1, 0.1, 0.1])
-    table = net_benefit(labels, scores, thresholds=[0.2], prevalence=0.1)
-    assert table.loc[0].tolist() == pytest.approx([0.2, 0.05 - 0.225 / 4, 0.1 - 0.9 / 4, 0])
-
-
-def test_its_own_prevalence_changes_nothing():
-    thresholds = np.linspace(0, 0.9, 7)
-    pd.testing.assert_frame_equal(
-        net_benefit(LABELS, SCORES, thresholds=thresholds),
-        net_benefit(LABELS, SCORES, thresholds=thresholds, prevalence=0.75),
-    )
-
-
 @pytest.mark.parametrize(
     ("labels", "scores", "expected"),
     [
@@ -402,17 +366,6 @@ def test_invalid_thresholds(wrong):
         net_benefit(LABELS, SCORES, thresholds=[0.2, wrong])
 
 
-@pytest.mark.parametrize("wrong", [0, 1, np.nan])
-def test_invalid_prevalence(wrong):
-    with pytest.raises(ValueError, match=f"between 0 and 1. Received: {wrong}"):
-        net_benefit(LABELS, SCORES, thresholds=[0.2], prevalence=wrong)
-
-
-def test_another_prevalence_needs_both_classes():
-    with pytest.raises(ValueError, match="needs both classes: all labels are 1"):
-        net_benefit([1, 1], [0.2, 0.3], thresholds=[0.2], prevalence=0.2)
-
-
 # ------------------------------------------------------------------ errors
 
 
@@ -428,8 +381,3 @@ def test_no_bins(predictions):
     for call in (lambda: reliability(LABELS, SCORES, bins=0), lambda: summary(predictions, bins=0)):
         with pytest.raises(ValueError, match=r"bins must be 1 or more\. Received: 0"):
             call()
-
-
-def test_patients_of_another_length():
-    with pytest.raises(ValueError, match="2 patients for 4 labels: give one each"):
-        reliability(LABELS, SCORES, patients=list("ab"))

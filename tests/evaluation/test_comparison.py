@@ -88,14 +88,13 @@ def test_too_few_thresholds(threshold):
 
 def test_each_metric_has_its_test():
     first, second = many(1)
-    table = difference([first], [second, first], resamples=50, confidence=0.8)
+    table = difference([first], [second, first], resamples=50)
     assert list(table)[:4] == ["metric", "first_value", "second_value", "difference"]
     assert list(table)[4:] == ["low", "high", "p", "test"]
     assert tuple(table["metric"]) == METRICS
     assert table["test"].tolist() == ["DeLong, clustered"] + ["bootstrap over patients"] * 5
     scores = np.stack([second["score"], first["score"]])
-    arrays = first["label"], first["score"], scores
-    expected = delong(*arrays, patients=first["patient"], confidence=0.8)
+    expected = delong(first["label"], first["score"], scores, patients=first["patient"])
     assert table.loc[0, ["difference", "low", "high", "p"]].tolist() == pytest.approx(
         [expected.difference, expected.low, expected.high, expected.p]
     )
@@ -103,14 +102,13 @@ def test_each_metric_has_its_test():
 
 def test_the_values_are_those_of_metrics():
     first, second = many(0)
-    table = difference([first, second], [second], thresholds=(0.4, 0.6), resamples=20)
-    one, other, of_second = (
-        estimate(run["label"], run["score"], threshold=threshold, resamples=0)["value"]
-        for run, threshold in ((first, 0.4), (second, 0.4), (second, 0.6))
+    table = difference([first, second], [second], resamples=20)
+    one, other = (
+        estimate(run["label"], run["score"], resamples=0)["value"] for run in (first, second)
     )
     assert table["first_value"].to_numpy() == pytest.approx((one + other) / 2)
-    assert table["second_value"].to_numpy() == pytest.approx(of_second)
-    assert table["difference"].to_numpy() == pytest.approx(of_second - (one + other) / 2)
+    assert table["second_value"].to_numpy() == pytest.approx(other)
+    assert table["difference"].to_numpy() == pytest.approx((other - one) / 2)
 
 
 def test_the_bootstrap_by_hand():
@@ -121,8 +119,6 @@ def test_the_bootstrap_by_hand():
     second = predicted([0.9, 0.1, 0.1, 0.9], labels, patients)
     table = difference([first], [second], resamples=400).set_index("metric")
     assert table.loc["accuracy", ["difference", "low", "high", "p"]].tolist() == [0, -1, 1, 1]
-    half = difference([first], [second], resamples=400, confidence=0.4).set_index("metric")
-    assert half.loc["accuracy", ["low", "high"]].tolist() == [0, 0]
 
 
 def test_p_counts_resamples_on_the_other_side():
@@ -191,14 +187,6 @@ def test_another_split():
     assert (row["first_value"], row["second_value"]) == (pytest.approx(3 / 4), 1)
 
 
-def test_thresholds_of_each_run():
-    runs = [predicted([0.3, 0.3, 0.3, 0.1, 0.1]), predicted([0.8, 0.8, 0.8, 0.6, 0.6])]
-    table = difference(runs, runs, thresholds=([0.2, 0.7], 0.5), resamples=0).set_index("metric")
-    # At .5 nothing of the first run and all of the second is called class 1.
-    values = table.loc["accuracy", ["first_value", "second_value"]].tolist()
-    assert values == pytest.approx([1, 1 / 2])
-
-
 def test_no_resamples_leave_auc_alone():
     table = difference([predicted()], [predicted(SECOND)], resamples=0).set_index("metric")
     assert table[["low", "high", "p"]].isna().all(axis=1).drop("AUC").all()
@@ -238,11 +226,6 @@ def test_runs_that_cannot_be_compared(run, message):
     [
         ({"first": []}, "the first has no runs: give one or more"),
         ({"resamples": -1}, r"resamples must be 0 or more\. Received: -1"),
-        ({"confidence": 1}, r"confidence must be between 0 and 1\. Received: 1"),
-        ({"thresholds": (0.5,)}, r"give two thresholds, of first and second\. Received: \(0\.5,\)"),
-        ({"thresholds": (0.5, [0.5])}, "1 thresholds for 2 runs of the second"),
-        ({"thresholds": ([0.5, 0.5], 0.5)}, "2 thresholds for 1 runs of the first"),
-        ({"thresholds": (0.5, [0.5, np.nan])}, r"thresholds must be in \[0, 1\]; 1 are not"),
     ],
 )
 def test_what_difference_refuses(wrong, message):
@@ -322,6 +305,20 @@ def test_discordances_at_the_threshold_of_each_run():
     # A score of .4 is called class 1 at .4, which is right.
     assert table["only_second"].tolist() == [1, 0]
     assert table["only_first"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "message"),
+    [
+        ((0.5,), r"give two thresholds, of first and second\. Received: \(0\.5,\)"),
+        ((0.5, [0.5]), "1 thresholds for 2 runs of the second"),
+        (([0.5] * 3, 0.5), "3 thresholds for 2 runs of the first"),
+        ((0.5, [0.5, np.nan]), r"thresholds must be in \[0, 1\]; 1 are not"),
+    ],
+)
+def test_thresholds_that_do_not_fit_the_runs(thresholds, message):
+    with pytest.raises(ValueError, match=message):
+        discordances([predicted()] * 2, [predicted()] * 2, thresholds=thresholds)
 
 
 def test_runs_that_have_no_counterpart():

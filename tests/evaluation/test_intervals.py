@@ -6,7 +6,6 @@ from xraylib.evaluation.intervals import (
     newcombe_auc,
     patient_weights,
     percentiles,
-    proportion,
     wilson_at_edge,
 )
 
@@ -24,29 +23,17 @@ def test_patients_are_drawn_with_all_their_images():
 
 
 def test_percentiles_leave_undefined_resamples_out():
-    low, high = percentiles(
-        np.array([[1, np.nan], [2, np.nan], [np.nan, np.nan], [3, np.nan]]), 0.5
-    )
-    assert low.tolist() == pytest.approx([1.5, np.nan], nan_ok=True)
-    assert high.tolist() == pytest.approx([2.5, np.nan], nan_ok=True)
-
-
-def test_proportion_by_hand():
-    # Patient a has only successes and b none: a quarter of the resamples has one of them alone.
-    assert proportion([1, 1, 0, 0], np.array(list("aabb")), resamples=200, seed=0) == (0.5, 0, 1)
-    # Three patients.
-    result = proportion([1, 1, 1, 1], np.array(list("aabc")), resamples=20, seed=0)
-    assert result == pytest.approx((1, 3 / (3 + SQUARED), 1), abs=1e-4)
-    assert np.isnan(proportion([1, 1], np.arange(2), resamples=0, seed=0)[1:]).all()
+    nan = np.nan
+    low, high = percentiles(np.array([[1, nan], [2, nan], [nan, nan], [3, nan]]))
+    assert low == pytest.approx([1.05, nan], nan_ok=True)
+    assert high == pytest.approx([2.95, nan], nan_ok=True)
 
 
 @pytest.mark.parametrize("value", [0, 1])
 @pytest.mark.parametrize("count", [1, 7, 1000])
-@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
-def test_wilson_is_scipys(value, count, confidence):
-    expected = binomtest(value * count, count).proportion_ci(confidence, method="wilson")
-    result = wilson_at_edge(value, count, confidence=confidence)
-    assert result == pytest.approx([expected.low, expected.high], abs=1e-12)
+def test_wilson_is_scipys(value, count):
+    expected = binomtest(value * count, count).proportion_ci(method="wilson")
+    assert wilson_at_edge(value, count) == pytest.approx(tuple(expected), abs=1e-12)
 
 
 def test_newcombe_of_a_perfect_auc_of_five_and_five():
@@ -71,18 +58,9 @@ def test_newcombe_ends_where_the_value_is_so_many_errors_away(value):
 @pytest.mark.parametrize("value", [0, 0.2, 0.5])
 def test_newcombe_is_mirrored_with_the_auc_and_the_classes(value):
     low, high = newcombe_auc(value, 20, 30)
+    assert 0 <= low <= value <= high <= 1
     assert newcombe_auc(1 - value, 20, 30) == pytest.approx((1 - high, 1 - low))
     assert newcombe_auc(value, 30, 20) == pytest.approx((low, high))
-
-
-@pytest.mark.parametrize("value", [0, 0.7, 1])
-def test_more_confidence_is_wider_and_holds_the_value(value):
-    widths = []
-    for confidence in (1e-4, 0.5, 0.95, 0.9999):
-        low, high = newcombe_auc(value, 9, 9, confidence=confidence)
-        assert 0 <= low <= value <= high <= 1
-        widths.append(high - low)
-    assert (np.diff(widths) > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -94,7 +72,6 @@ def test_more_confidence_is_wider_and_holds_the_value(value):
         (lambda: newcombe_auc(float("nan"), 9, 9), r"value must be in \[0, 1\]"),
         (lambda: newcombe_auc(0.5, 0, 9), r"positives must be 1 or more\. Received: 0"),
         (lambda: newcombe_auc(0.5, 9, 0), r"negatives must be 1 or more\. Received: 0"),
-        (lambda: newcombe_auc(0.5, 9, 9, confidence=1), "confidence must be between 0 and 1"),
     ],
 )
 def test_numbers_out_of_range(interval, message):

@@ -37,11 +37,8 @@ def summary(
     calibrated images in 10 bins have about .03.
 
     Args:
-        predictions: One row per image, with the columns split (`"validation"`, `"test"`), label
-            (0 or 1), score (of class 1, in [0, 1]) and patient.
+        predictions, resamples, seed: See `xraylib.evaluation`.
         bins: Number of bins by rank of the scores, as for `reliability`.
-        resamples: Of patients, for the intervals; 0 leaves them undefined.
-        seed: Random seed of the resampling.
 
     Returns:
         One row per split, temperature and metric, with the columns split, temperature (1 for the
@@ -56,8 +53,7 @@ def summary(
         scores are miscalibrated. The parts of the Brier score have no interval: NaN.
 
     Raises:
-        ValueError: A column holds anything else, there is no validation or no test, validation
-            lacks a class, or `bins` is below 1.
+        ValueError: Validation lacks a class, or `bins` is below 1.
     """
     rows_of = checks.splits(predictions)
     fitted = temperature(rows_of["validation"]["label"], rows_of["validation"]["score"])
@@ -79,52 +75,29 @@ def summary(
     return pd.DataFrame(numbers, columns=columns)
 
 
-def reliability(
-    labels: npt.ArrayLike,
-    scores: npt.ArrayLike,
-    *,
-    bins: int = 10,
-    patients: npt.ArrayLike | None = None,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> pd.DataFrame:
+def reliability(labels: npt.ArrayLike, scores: npt.ArrayLike, *, bins: int = 10) -> pd.DataFrame:
     """Compute the points of a reliability diagram: the share of class 1 among similar scores.
 
     Args:
-        labels: 0 or 1, (n,).
-        scores: Scores of class 1, in [0, 1], (n,).
-        bins: Number of bins by rank of the scores, with about as many images in each. Equal scores
-            stay together, so that there may be fewer.
-        patients: The patient of each image, (n,); None where each image is of another patient.
-        resamples: Of patients; 0 leaves the intervals undefined.
-        seed: Random seed of the resampling.
+        labels, scores: See `xraylib.evaluation`.
+        bins: Number of bins by rank of the scores, 1 or more, with about as many images in each.
+            Equal scores stay together, so that there may be fewer.
 
     Returns:
         One row per bin that has images, by ascending score, with the columns images, score (their
-        mean), observed (their share of class 1), low, high: its 95 % interval, as of
-        `intervals.proportion`. The bins themselves are taken as fixed.
-
-    Raises:
-        ValueError: The arrays differ in length, are empty or out of their range, or `bins` is
-            below 1.
+        mean) and observed (their share of class 1).
 
     Example:
-        >>> reliability([0, 1, 1, 1], [0.25, 0.25, 0.75, 0.75], bins=2)[["score", "observed"]]
-           score  observed
-        0   0.25       0.5
-        1   0.75       1.0
+        >>> reliability([0, 1, 1, 1], [0.25, 0.25, 0.75, 0.75], bins=2)
+           images  score  observed
+        0       2   0.25       0.5
+        1       2   0.75       1.0
     """
     labels, scores = checks.labels_and_scores(labels, scores)
-    patients = checks.patients(patients, len(labels))
     codes = _bins(scores, bins)
-    rows = []
-    for code in range(codes.max() + 1):
-        members = codes == code
-        observed = intervals.proportion(
-            labels[members], patients[members], resamples=resamples, seed=seed
-        )
-        rows.append((members.sum(), scores[members].mean(), *observed))
-    return pd.DataFrame(rows, columns=["images", "score", "observed", "low", "high"])
+    members = [codes == code for code in range(codes.max() + 1)]
+    rows = [(each.sum(), scores[each].mean(), labels[each].mean()) for each in members]
+    return pd.DataFrame(rows, columns=["images", "score", "observed"])
 
 
 def temperature(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
@@ -144,7 +117,7 @@ def temperature(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
         none. 1 where all are .5, which no temperature changes.
 
     Raises:
-        ValueError: The arrays differ in length or are out of their range, or a class is missing.
+        ValueError: A class is missing.
 
     Example:
         >>> round(temperature([1, 1, 1, 0, 0], [0.8] * 5), 3)
@@ -188,11 +161,7 @@ def rescaled(scores: npt.ArrayLike, temperature: float) -> np.ndarray:
 
 
 def net_benefit(
-    labels: npt.ArrayLike,
-    scores: npt.ArrayLike,
-    *,
-    thresholds: npt.ArrayLike,
-    prevalence: float | None = None,
+    labels: npt.ArrayLike, scores: npt.ArrayLike, *, thresholds: npt.ArrayLike
 ) -> pd.DataFrame:
     """Compute a decision curve: the worth of acting on the scores, on all images, or on none.
 
@@ -202,45 +171,29 @@ def net_benefit(
     scores lose by it, because t is taken at its word.
 
     Args:
-        labels: 0 or 1, (n,).
-        scores: Scores of class 1, in [0, 1], (n,).
+        labels, scores: See `xraylib.evaluation`.
         thresholds: In [0, 1), (m,).
-        prevalence: The prevalence of class 1 to weight the classes to, in (0, 1); None for that of
-            `labels`.
 
     Returns:
         One row per threshold, with the columns threshold, scores, all, none: the net benefit of
         acting on the scores, on all images, and on none, which is 0.
 
     Raises:
-        ValueError: The arrays differ in length, are empty or out of their range, or a prevalence
-            is given and a class is missing.
+        ValueError: A threshold is out of its range.
 
     Example:
         >>> net_benefit([0, 1], [0.25, 0.75], thresholds=[0.5])
            threshold  scores  all  none
         0        0.5     0.5  0.0   0.0
     """
-    both_for = None if prevalence is None else "another prevalence"
-    labels, scores = checks.labels_and_scores(labels, scores, both_for=both_for)
+    labels, scores = checks.labels_and_scores(labels, scores)
     levels = np.asarray(thresholds, dtype=float).ravel()
     if wrong := levels[~((levels >= 0) & (levels < 1))].tolist():
         raise ValueError(f"thresholds must be in [0, 1). Received: {wrong[:5]}")
-    if prevalence is None:
-        weights = np.full(len(labels), 1 / len(labels))
-    else:
-        checks.fraction(prevalence, "prevalence")
-        weights = np.where(labels, prevalence / labels.sum(), (1 - prevalence) / (1 - labels).sum())
-    worth = weights * np.where(labels, 1, -(levels / (1 - levels))[:, np.newaxis])
-    called = scores >= levels[:, np.newaxis]
-    return pd.DataFrame(
-        {
-            "threshold": levels,
-            "scores": (worth * called).sum(axis=1),
-            "all": worth.sum(axis=1),
-            "none": 0.0,
-        }
-    )
+    worth = 1 / len(labels) * np.where(labels, 1, -(levels / (1 - levels))[:, np.newaxis])
+    of_scores = (worth * (scores >= levels[:, np.newaxis])).sum(axis=1)
+    columns = {"threshold": levels, "scores": of_scores, "all": worth.sum(axis=1), "none": 0.0}
+    return pd.DataFrame(columns)
 
 
 def _logits(scores: np.ndarray) -> np.ndarray:
@@ -267,14 +220,7 @@ def _interval(name: str, value: float, resampled: np.ndarray) -> tuple[float, fl
 def _weighted_metrics(
     labels: np.ndarray, scores: np.ndarray, codes: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The metrics of `summary` for many weightings of the same images, each (rows,).
-
-    Args:
-        labels: 0 or 1, int (n,).
-        scores: In [0, 1], (n,).
-        codes: The bin of each image, int (n,).
-        weights: Weight of each image, 0 or more, (rows, n).
-    """
+    """The metrics of `summary` for many weightings, (rows, n), of the same images, each (rows,)."""
     shares = weights / weights.sum(axis=1, keepdims=True)
     member = (codes[:, np.newaxis] == np.arange(codes.max() + 1)).astype(float)
     mass, positive, scored = (

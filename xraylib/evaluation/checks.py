@@ -10,11 +10,11 @@ import pandas as pd
 
 
 def fraction(value: float, name: str) -> float:
-    """A number above 0 and below 1, such as a confidence or a prevalence.
+    """A number above 0 and below 1, such as a prevalence.
 
     Example:
-        >>> fraction(0.95, "confidence")
-        0.95
+        >>> fraction(0.3, "prevalence")
+        0.3
     """
     if not 0 < value < 1:
         raise ValueError(f"{name} must be between 0 and 1. Received: {value}")
@@ -77,11 +77,8 @@ def labels_and_scores(
 ) -> tuple[np.ndarray, np.ndarray]:
     """As many labels, 0 or 1, as scores in [0, 1], one or more: int (n,) and float (n,).
 
-    Args:
-        labels: 0 or 1, (n,).
-        scores: In [0, 1], (n,).
-        both_for: What needs both classes, for the message, such as `"a threshold"`; None where
-            one class is enough.
+    `both_for` says in the message what needs both classes, such as `"a threshold"`; None where one
+    class is enough.
 
     Example:
         >>> labels_and_scores([0, 1], [0.2, 1])

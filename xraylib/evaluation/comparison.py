@@ -1,8 +1,12 @@
 """Compare training runs on the same images: averages over seeds, differences, common errors.
 
-The intervals and p-values say how much depends on which patients were tested; the networks are
-taken as trained. How much another random seed would change is another question, which the standard
-deviations of `averages` answer.
+A run is a table of predictions: one row per image with the columns path, patient, split, label (0
+or 1) and score (of class 1, in [0, 1]), in any order. `steps` holds the runs of each step, its
+random seeds, by its name. Other arguments are those of `xraylib.evaluation`.
+
+The intervals and p-values say how much depends on which patients were tested; networks and
+thresholds are taken as fixed. How much another random seed would change is another question, which
+the standard deviations of `averages` answer.
 """
 
 import itertools
@@ -21,8 +25,8 @@ Thresholds: TypeAlias = float | Sequence[float]
 
 _REQUIRED: Final = ("path", "patient", "split", "label", "score")
 _NAMES: Final = ["first", "second", "runs_first", "runs_second"]
-_VALUES: Final = ["first_value", "second_value", "difference", "low", "high"]
-_COLUMNS: Final = [*_NAMES, "metric", *_VALUES, "p", "p_holm", "test"]
+_VALUES: Final = ["first_value", "second_value", "difference", "low", "high", "p"]
+_COLUMNS: Final = [*_NAMES, "metric", *_VALUES, "p_holm", "test"]
 
 
 def averages(
@@ -31,7 +35,6 @@ def averages(
     splits: Sequence[str] = ("validation", "test"),
     threshold: float | Mapping[str, Sequence[float]] = 0.5,
     resamples: int = 2000,
-    confidence: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Average every metric over the runs of each step, with an interval over patients.
@@ -41,26 +44,19 @@ def averages(
     also where each seed validates on other patients.
 
     Args:
-        steps: The runs of each step by its name. A run is a table of predictions: one row per
-            image with the columns path, patient, split, label (0 or 1) and score (of class 1, in
-            [0, 1]), in any order.
+        steps, resamples, seed: See above.
         splits: The splits to average on.
-        threshold: Scores from here on are classified as class 1, in [0, 1]; or for each step one
-            threshold per run. They are taken as fixed, even where chosen on validation.
-        resamples: Of patients, for the intervals, which are those of `metrics.estimate`; 0 leaves
-            them undefined.
-        confidence: Of the intervals, in (0, 1).
-        seed: Random seed of the resampling.
+        threshold: In [0, 1]; or for each step one threshold per run.
 
     Returns:
         One row per step, split and metric (of `metrics.METRICS`), with the columns step, split,
-        metric, value (the mean over the runs), low, high, standard_deviation (over the runs; NaN
-        for one), runs (their number), and each (a list of every run's value).
+        metric, value (the mean over the runs), low, high (as of `metrics.estimate`),
+        standard_deviation (over the runs; NaN for one), runs (their number), and each (a list of
+        every run's value).
 
     Raises:
         ValueError: A step has no runs or not as many thresholds, or a run is not as above.
     """
-    checks.fraction(confidence, "confidence")
     parts = []
     for (name, runs), split in itertools.product(steps.items(), splits):
         tables = _tables(runs, split, name)
@@ -70,7 +66,7 @@ def averages(
         patients = np.concatenate([table["patient"] for table in tables])
         values = _resampled(tables, thresholds, patients, resamples, seed)
         means, each = values.mean(axis=0), values[:, 0]
-        low, high = metrics.bounds(means[0], means[1:], labels, patients, confidence)
+        low, high = metrics.bounds(means[0], means[1:], labels, patients)
         columns = {
             "step": name,
             "split": split,
@@ -87,16 +83,9 @@ def averages(
 
 
 def difference(
-    first: Runs,
-    second: Runs,
-    *,
-    split: str = "test",
-    thresholds: tuple[Thresholds, Thresholds] = (0.5, 0.5),
-    resamples: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    first: Runs, second: Runs, *, split: str = "test", resamples: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Test how two steps differ on the same images, metric by metric.
+    """Test how two steps differ on the same images at a threshold of .5, metric by metric.
 
     Where a step has several runs (seeds), their mean is compared. The AUC is tested by
     `significance.delong` with patients, the other metrics by a paired bootstrap
@@ -104,15 +93,11 @@ def difference(
     same patients for all runs.
 
     Args:
-        first: The runs of one step, each a table of predictions as for `averages`.
+        first: The runs of one step.
         second: The runs of the step to compare with it, on the same images.
         split: The split to compare on.
-        thresholds: Of the first and of the second, in [0, 1], one number or one per run. Scores
-            from here on are classified as class 1. They are taken as fixed, even where chosen on
-            validation.
-        resamples: Of patients; 0 leaves interval and p-value undefined for all but the AUC.
-        confidence: Of the intervals, in (0, 1).
-        seed: Random seed of the resampling.
+        resamples: 0 leaves interval and p-value undefined for all but the AUC.
+        seed: See above.
 
     Returns:
         One row per metric in the order of `metrics.METRICS`, with the columns metric, first_value,
@@ -123,28 +108,22 @@ def difference(
         ValueError: The runs are not on the same images, labels and patients, or are not as above,
             or AUC is not defined.
     """
-    checks.fraction(confidence, "confidence")
     checks.at_least(resamples, 0, "resamples")
     images, scores = _aligned({"the first": first, "the second": second}, split)
     labels, patients = images["label"].to_numpy(), images["patient"].to_numpy()
     weights = _weights(patients, resamples, seed)
-    means = []
-    for runs, own_thresholds in zip(scores.values(), _of_both(thresholds, scores), strict=True):
-        values = [
-            metrics.weighted_metrics(labels, run, threshold, weights)
-            for run, threshold in zip(runs, own_thresholds, strict=True)
-        ]
-        means.append(np.mean(values, axis=0))
-    # Without rounding, 0 would be 1e-17 on either side.
-    differences = (means[1] - means[0]).round(12)
-    tests = [significance.bootstrap(column, confidence=confidence) for column in differences[1:].T]
-    auc = significance.delong(labels, *scores.values(), patients=patients, confidence=confidence)
-    tests[METRICS.index("AUC")] = auc.low, auc.high, auc.p
-    table = pd.DataFrame(
-        {"metric": METRICS, "first_value": means[0][0], "second_value": means[1][0]}
+    of_first, of_second = (
+        np.mean([metrics.weighted_metrics(labels, run, 0.5, weights) for run in runs], axis=0)
+        for runs in scores.values()
     )
-    table["difference"] = differences[0]
-    table[["low", "high", "p"]] = tests
+    # Without rounding, 0 would be 1e-17 on either side.
+    differences = (of_second - of_first).round(12)
+    tests = [significance.bootstrap(column) for column in differences[1:].T]
+    auc = significance.delong(labels, *scores.values(), patients=patients)
+    tests[METRICS.index("AUC")] = auc.low, auc.high, auc.p
+    values = np.column_stack([of_first[0], of_second[0], differences[0], tests])
+    table = pd.DataFrame(values, columns=_VALUES)
+    table.insert(0, "metric", METRICS)
     is_auc = table["metric"] == "AUC"
     return table.assign(test=np.where(is_auc, "DeLong, clustered", "bootstrap over patients"))
 
@@ -163,12 +142,10 @@ def differences(
     bootstrap, the smallest p_holm is at least the number of comparisons times 2/(1 + resamples).
 
     Args:
-        steps: The runs of each step by its name, as for `averages`.
+        steps, seed: See above.
         pairs: Names of the steps to compare, first and second; None compares each step with the
             one before it.
-        split: The split to compare on; all thresholds are .5.
-        resamples: Of patients, as for `difference`.
-        seed: Random seed of the resampling.
+        split, resamples: See `difference`.
 
     Returns:
         One row per comparison and metric, with the columns first, second (names of the steps),
@@ -207,7 +184,7 @@ def discordances(
     """Count the images that only one of two runs gets right, run by run, with McNemar's test.
 
     Args:
-        first: The runs of one step, each a table of predictions as for `averages`.
+        first: The runs of one step.
         second: As many runs of the step to compare with it, on the same images.
         split: The split to compare on.
         thresholds: Of the first and of the second, in [0, 1], one number or one per run.
@@ -219,13 +196,14 @@ def discordances(
         ValueError: As for `difference`, or one step has more runs than the other.
     """
     if len(first) != len(second):
-        raise ValueError(
-            f"{len(first)} and {len(second)} runs cannot be paired: give as many of both"
-        )
+        counts = f"{len(first)} and {len(second)} runs"
+        raise ValueError(f"{counts} cannot be paired: give as many of both")
+    if len(thresholds) != 2:
+        raise ValueError(f"give two thresholds, of first and second. Received: {thresholds}")
     images, scores = _aligned({"the first": first, "the second": second}, split)
     decisions = [
-        runs >= own_thresholds[:, np.newaxis]
-        for runs, own_thresholds in zip(scores.values(), _of_both(thresholds, scores), strict=True)
+        runs >= _per_run(own, len(runs), name)[:, np.newaxis]
+        for own, (name, runs) in zip(thresholds, scores.items(), strict=True)
     ]
     labels = images["label"].to_numpy()
     results = [significance.mcnemar(labels, *pair) for pair in zip(*decisions, strict=True)]
@@ -234,27 +212,19 @@ def discordances(
     return table.assign(test="McNemar, exact")
 
 
-def common_errors(
-    steps: Mapping[str, Runs], *, split: str = "test", threshold: float = 0.5
-) -> pd.DataFrame:
-    """List the images that every run of every step gets wrong.
+def common_errors(steps: Mapping[str, Runs]) -> pd.DataFrame:
+    """List the test images that every run of every step gets wrong at a threshold of .5.
 
-    Args:
-        steps: The runs of each step by its name, as for `averages`, on the same images.
-        split: The split to look at.
-        threshold: Scores from here on are classified as class 1, in [0, 1].
-
-    Returns:
-        One row per image with the columns path, patient, label, and score, the mean over all runs;
-        the most wrong ones first.
+    They are one row per image with the columns path, patient, label, and score, the mean over all
+    runs; the most wrong ones come first.
 
     Raises:
         ValueError: There are no steps, or the runs are not on the same images.
     """
-    images, scores_of = _aligned(steps, split)
+    images, scores_of = _aligned(steps, "test")
     scores = np.concatenate(list(scores_of.values()))
     labels = images["label"].to_numpy()
-    wrong = ((scores >= threshold) != labels.astype(bool)).all(axis=0)
+    wrong = ((scores >= 0.5) != labels.astype(bool)).all(axis=0)
     errors = images[["patient", "label"]].assign(score=scores.mean(axis=0))[wrong].reset_index()
     distance = (errors["score"] - errors["label"]).abs()
     order = distance.sort_values(ascending=False, kind="stable").index
@@ -278,16 +248,6 @@ def _weights(patients: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Weights of the images as they are and in each resample, (1 + resamples, n)."""
     resampled = intervals.patient_weights(patients, resamples, seed)
     return np.vstack([np.ones(len(patients)), resampled])
-
-
-def _of_both(
-    thresholds: tuple[Thresholds, Thresholds], scores: dict[str, np.ndarray]
-) -> list[np.ndarray]:
-    """The thresholds of both sides, one per run."""
-    if len(thresholds) != 2:
-        raise ValueError(f"give two thresholds, of first and second. Received: {thresholds}")
-    sides = zip(thresholds, scores.items(), strict=True)
-    return [_per_run(own, len(runs), name) for own, (name, runs) in sides]
 
 
 def _per_run(thresholds: Thresholds, runs: int, name: str) -> np.ndarray:

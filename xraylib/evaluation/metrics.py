@@ -21,7 +21,6 @@ def estimate(
     threshold: float = 0.5,
     patients: npt.ArrayLike | None = None,
     resamples: int = 2000,
-    confidence: float = 0.95,
     seed: int = 0,
     weights: npt.ArrayLike | None = None,
 ) -> pd.DataFrame:
@@ -37,23 +36,13 @@ def estimate(
     score keep the percentiles.
 
     Args:
-        labels: 0 or 1, (n,).
-        scores: Scores of class 1, in [0, 1], (n,).
-        threshold: Scores from here on are classified as class 1.
-        patients: The patient of each image, (n,), of any type that can be compared; None where
-            each image is of another patient.
-        resamples: Of patients; 0 leaves the intervals undefined.
-        confidence: Of the intervals, in (0, 1).
-        seed: Random seed of the resampling.
+        labels, scores, threshold, patients, resamples, seed: See `xraylib.evaluation`.
         weights: Weight of each image, 0 or more, (n,), as from `weighting.weights`; None for equal
             weights. They are not computed anew in each resample.
 
     Returns:
         One row per metric in the order of `METRICS`, with the columns metric, value, low, high.
         AUC counts ties as half. What is not defined, such as the AUC of one class, is NaN.
-
-    Raises:
-        ValueError: The arrays differ in length, are empty, or are out of their range.
 
     Example:
         >>> table = estimate([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], resamples=0)
@@ -63,7 +52,6 @@ def estimate(
     labels, scores = checks.labels_and_scores(labels, scores)
     patients = checks.patients(patients, len(labels))
     checks.at_least(resamples, 0, "resamples")
-    checks.fraction(confidence, "confidence")
     image_weights = np.ones(len(labels)) if weights is None else checks.weights(weights)
     if len(image_weights) != len(labels):
         raise ValueError(f"{len(image_weights)} weights for {len(labels)} labels: give one each")
@@ -71,9 +59,9 @@ def estimate(
     value = weighted_metrics(labels, scores, threshold, image_weights[np.newaxis])[0]
     resampled = weighted_metrics(labels, scores, threshold, image_weights * counts)
     if weights is None:
-        low, high = bounds(value, resampled, labels, patients, confidence)
+        low, high = bounds(value, resampled, labels, patients)
     else:
-        low, high = intervals.percentiles(resampled, confidence)
+        low, high = intervals.percentiles(resampled)
     return pd.DataFrame({"metric": METRICS, "value": value, "low": low, "high": high})
 
 
@@ -83,29 +71,23 @@ def by_subtype(
     subtypes: npt.ArrayLike,
     *,
     patients: npt.ArrayLike | None = None,
-    threshold: float = 0.5,
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Estimate how well each subtype of class 1 is separated from all of class 0.
 
     Args:
-        labels: 0 or 1, (n,), with a 1.
-        scores: Scores of class 1, in [0, 1], (n,).
+        labels, scores, patients, resamples, seed: See `xraylib.evaluation`.
         subtypes: str, (n,); those of class 0 do not matter. None, NaN and `""` of class 1 are a
             subtype of their own, `"unknown"`.
-        patients: The patient of each image, (n,); None where each image is of another patient.
-        threshold: Scores from here on are classified as class 1.
-        resamples: Of patients; 0 leaves the intervals undefined.
-        seed: Random seed of the resampling.
 
     Returns:
         Two rows per subtype, in alphabetical order: its AUC against all of class 0 and its
-        sensitivity, both as `estimate` gives them, with the columns subtype, images, patients
+        sensitivity at .5, both as `estimate` gives them, with the columns subtype, images, patients
         (both of this subtype alone), metric, value, low, high.
 
     Raises:
-        ValueError: The arrays differ in length or are out of their range, or there is no class 1.
+        ValueError: There is no class 1.
 
     Example:
         >>> table = by_subtype([0, 1, 1], [0.5, 0.4, 0.9], ["", "virus", "bacteria"], resamples=0)
@@ -123,14 +105,8 @@ def by_subtype(
     for subtype in sorted(names[labels == 1].unique()):
         members = (labels == 1) & (names == subtype).to_numpy()
         rows = members | (labels == 0)
-        table = estimate(
-            labels[rows],
-            scores[rows],
-            threshold=threshold,
-            patients=patients[rows],
-            resamples=resamples,
-            seed=seed,
-        )
+        arrays = labels[rows], scores[rows]
+        table = estimate(*arrays, patients=patients[rows], resamples=resamples, seed=seed)
         size = members.sum(), len(pd.unique(patients[members]))
         parts[subtype, *size] = table[table["metric"].isin(["AUC", "sensitivity"])]
     keys = ["subtype", "images", "patients"]
@@ -138,17 +114,11 @@ def by_subtype(
 
 
 def best_epoch(history: pd.DataFrame) -> int:
-    """Choose the epoch whose weights a training ends with.
+    """Choose the epoch whose weights a training ends with, by its number from 1.
 
     It has the highest AUC on validation, of equal ones the lowest loss there, of equal ones again
-    it is the first.
-
-    Args:
-        history: The columns epoch, split, loss and auc, as `training.fit` returns them, of at
-            least one epoch.
-
-    Returns:
-        Its number, from 1.
+    it is the first. `history` has the columns epoch, split, loss and auc, as from `training.fit`,
+    and one epoch or more.
 
     Example:
         >>> validation = {"epoch": [1, 2], "split": "validation", "loss": [0.5, 0.4], "auc": 0.8}
@@ -161,42 +131,30 @@ def best_epoch(history: pd.DataFrame) -> int:
 
 
 def bounds(
-    value: np.ndarray,
-    resampled: np.ndarray,
-    labels: np.ndarray,
-    patients: np.ndarray,
-    confidence: float,
+    value: np.ndarray, resampled: np.ndarray, labels: np.ndarray, patients: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The interval of each metric: percentiles of the resamples, or a closed form at 0 and 1.
 
     Args:
         value: Each metric, (metrics,), in the order of `METRICS`.
         resampled: Each metric in each resample, (resamples, metrics); none leaves all undefined.
-        labels: 0 or 1, (n,).
-        patients: The patient of each image, (n,).
-        confidence: Of the intervals, in (0, 1).
+        labels, patients: See `xraylib.evaluation`.
 
     Returns:
         The low and the high bounds, (metrics,) and (metrics,), NaN where there is none.
     """
-    low, high = intervals.percentiles(resampled, confidence)
+    low, high = intervals.percentiles(resampled)
     if not len(resampled):
         return low, high
     positives, negatives = (len(pd.unique(patients[labels == label])) for label in (1, 0))
-    counts = {
-        "accuracy": len(pd.unique(patients)),
-        "sensitivity": positives,
-        "specificity": negatives,
-    }
+    counts = {"sensitivity": positives, "specificity": negatives}
+    counts["accuracy"] = len(pd.unique(patients))
     for column in np.flatnonzero(np.isin(value, (0, 1))):
         metric, edge = METRICS[column], value[column]
         if metric == "AUC":
-            interval = intervals.newcombe_auc(edge, positives, negatives, confidence=confidence)
+            low[column], high[column] = intervals.newcombe_auc(edge, positives, negatives)
         elif metric in counts:
-            interval = intervals.wilson_at_edge(edge, counts[metric], confidence=confidence)
-        else:
-            continue
-        low[column], high[column] = interval
+            low[column], high[column] = intervals.wilson_at_edge(edge, counts[metric])
     return low, high
 
 
@@ -206,9 +164,7 @@ def weighted_metrics(
     """Compute all metrics for many weightings of the same images at once.
 
     Args:
-        labels: 0 or 1, int (n,).
-        scores: Scores of class 1, in [0, 1], (n,).
-        threshold: Scores from here on are classified as class 1.
+        labels, scores, threshold: See `xraylib.evaluation`.
         weights: Weight of each image, 0 or more, (rows, n).
 
     Returns:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from xraylib.evaluation import checks
+from xraylib.evaluation import checks, intervals
 
 
 class AucDifference(NamedTuple):
@@ -34,7 +34,6 @@ def delong(
     second: npt.ArrayLike,
     *,
     patients: npt.ArrayLike | None = None,
-    confidence: float = 0.95,
 ) -> AucDifference:
     """Compare two AUCs measured on the same images.
 
@@ -48,12 +47,9 @@ def delong(
     With several seeds the mean AUC is compared; the deviations are averaged, as the AUCs are.
 
     Args:
-        labels: 0 or 1, (n,), each of two or more patients.
+        labels, patients: See `xraylib.evaluation`; two or more patients of each class.
         first: Finite scores of class 1, (n,) or (seeds, n).
         second: The scores to compare with it, (n,) or (seeds, n); the numbers of seeds may differ.
-        patients: The patient of each image, (n,), of any type that can be compared; None where
-            each image is of another patient.
-        confidence: Of the interval, in (0, 1).
 
     Returns:
         The difference second - first in [-1, 1], its interval, its standard error, and the
@@ -63,14 +59,13 @@ def delong(
         anything about certainty.
 
     Raises:
-        ValueError: The arrays differ in length or are out of their range.
+        ValueError: All images of a class are of one patient, or a score is not finite.
 
     Example:
         >>> result = delong([1, 1, 1, 0, 0], [0.9, 0.4, 0.6, 0.5, 0.1], [0.9, 0.8, 0.3, 0.5, 0.3])
         >>> round(result.difference, 3), round(result.p, 3)
         (-0.083, 0.823)
     """
-    checks.fraction(confidence, "confidence")
     labels = checks.both_classes(labels)
     codes, _ = pd.factorize(checks.patients(patients, len(labels)))
     positive = labels == 1
@@ -100,7 +95,7 @@ def delong(
         + 2 * _covariance(deviations[1], deviations[0], int(codes.max()) + 1)
     )
     error = max(variance, 0.0) ** 0.5
-    margin = float(stats.norm.ppf((1 + confidence) / 2)) * error
+    margin = float(stats.norm.ppf(0.975)) * error
     p = 2 * float(stats.norm.sf(abs(difference) / error)) if error else float(difference == 0)
     low, high = float(difference - margin), float(difference + margin)
     return AucDifference(float(difference), low, high, error, p)
@@ -122,18 +117,14 @@ def mcnemar(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) 
         How many images only the first and only the second gets right, and the two-sided p-value; 1
         where there is no such image.
 
-    Raises:
-        ValueError: The arrays differ in length, are empty, or hold anything but 0 and 1.
-
     Example:
         >>> mcnemar([1, 0, 0, 1], [True, False, True, False], [False, True, True, True])
         Discordance(only_first=2, only_second=1, p=1.0)
     """
     lengths = [np.size(array) for array in (labels, first, second)]
     if not lengths[0] or len(set(lengths)) > 1:
-        raise ValueError(
-            "{} labels, {} and {} decisions: give one or more of each".format(*lengths)
-        )
+        counts = "{} labels, {} and {} decisions".format(*lengths)
+        raise ValueError(f"{counts}: give one or more of each")
     truth = checks.binary(labels)
     first_right = checks.binary(first, "first") == truth
     second_right = checks.binary(second, "second") == truth
@@ -144,8 +135,8 @@ def mcnemar(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) 
     return Discordance(only_first, only_second, p)
 
 
-def bootstrap(differences: np.ndarray, *, confidence: float = 0.95) -> tuple[float, float, float]:
-    """The percentile interval and the p-value of a difference from its resamples.
+def bootstrap(differences: np.ndarray) -> tuple[float, float, float]:
+    """Take the percentile interval and the p-value of a difference from its resamples.
 
     The p-value is twice the smaller share of resamples in which the difference is 0 or on the
     other side, (1 + count)/(1 + resamples) (Davison and Hinkley, Bootstrap Methods and their
@@ -153,20 +144,18 @@ def bootstrap(differences: np.ndarray, *, confidence: float = 0.95) -> tuple[flo
 
     Args:
         differences: Of each resample, (resamples,); NaN is left out.
-        confidence: Of the interval, in (0, 1).
 
     Returns:
         The low bound, the high bound and p, NaN without a resample.
 
     Example:
-        >>> bootstrap(np.arange(1.0, 100.0), confidence=0.5)
-        (25.5, 74.5, 0.02)
+        >>> bootstrap(np.ones(99))
+        (1.0, 1.0, 0.02)
     """
     differences = differences[~np.isnan(differences)]
     if not len(differences):
         return np.nan, np.nan, np.nan
-    tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(differences, [tail, 100 - tail])
+    (low,), (high,) = intervals.percentiles(differences[:, np.newaxis])
     other_side = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
     return float(low), float(high), min(1.0, 2 * (1 + other_side) / (1 + len(differences)))
 
@@ -201,10 +190,9 @@ def holm(p: npt.ArrayLike) -> np.ndarray:
 
 
 def _placements(positive: np.ndarray, scores: npt.ArrayLike, name: str) -> tuple[int, np.ndarray]:
-    """The number of seeds, and each image's placement value, doubled and summed over the seeds.
+    """The number of seeds, and each image's placement value, summed over the seeds, float (n,).
 
-    The placement value counts the images of the other class on the right side, ties half; doubled
-    it is a whole number, float (n,).
+    It counts the images of the other class on the right side, ties half. Doubled it is whole.
     """
     scores = np.atleast_2d(np.asarray(scores, dtype=float))
     if scores.ndim != 2 or not len(scores) or scores.shape[1] != len(positive):

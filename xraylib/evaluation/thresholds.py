@@ -36,32 +36,24 @@ def summary(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) 
     """Measure validation and test at .5 and at the best threshold of validation.
 
     Args:
-        predictions: One row per image, with the columns split (`"validation"`, `"test"`), label
-            (0 or 1), score (of class 1, in [0, 1]) and patient.
-        resamples: Of patients, for the intervals of `metrics.estimate`; 0 leaves them undefined.
-        seed: Random seed of the resampling.
+        predictions, resamples, seed: See `xraylib.evaluation`.
 
     Returns:
         One row per split, rule and metric, with the columns split, rule (`Rule.HALF` or
-        `Rule.BEST_ON_VALIDATION`), threshold, metric, value, low, high.
+        `Rule.BEST_ON_VALIDATION`), threshold, metric, value, low, high, as of `metrics.estimate`.
 
     Raises:
-        ValueError: A column holds anything else, there is no validation or no test, or validation
-            lacks a class.
+        ValueError: Validation lacks a class.
     """
     rows_of = checks.splits(predictions)
     best = best_threshold(rows_of["validation"]["label"], rows_of["validation"]["score"])
     parts = {}
     for split in ("validation", "test"):
         rows = rows_of[split]
+        arrays, patients = (rows["label"], rows["score"]), rows["patient"]
         for rule, threshold in ((Rule.HALF, 0.5), (Rule.BEST_ON_VALIDATION, best)):
             parts[split, rule.value, threshold] = metrics.estimate(
-                rows["label"],
-                rows["score"],
-                threshold=threshold,
-                patients=rows["patient"],
-                resamples=resamples,
-                seed=seed,
+                *arrays, threshold=threshold, patients=patients, resamples=resamples, seed=seed
             )
     keys = ["split", "rule", "threshold"]
     return pd.concat(parts, names=keys).reset_index(keys).reset_index(drop=True)
@@ -83,13 +75,10 @@ def operating_points(
     one threshold reaches on other patients, not how well it was chosen.
 
     Args:
-        predictions: One row per image, with the columns split (`"validation"`, `"test"`), label
-            (0 or 1), score (of class 1, in [0, 1]) and patient.
+        predictions, resamples, seed: See `xraylib.evaluation`.
         prevalence: The prevalence of class 1 for PPV and NPV, in (0, 1).
         sensitivity: The least sensitivity on validation that `Rule.SENSITIVE_ON_VALIDATION` asks
             for, in (0, 1].
-        resamples: Of patients, for the intervals; 0 leaves them undefined.
-        seed: Random seed of the resampling.
 
     Returns:
         One row per rule and metric on test, with the columns rule (a value of `Rule`), description
@@ -99,8 +88,7 @@ def operating_points(
         and specificity, which is wider than 95 %.
 
     Raises:
-        ValueError: A column holds anything else, a split is not there or lacks a class, or a
-            number is out of its range.
+        ValueError: A split lacks a class, or a number is out of its range.
     """
     rows_of = checks.splits(predictions)
     checks.fraction(prevalence, "prevalence")
@@ -134,15 +122,10 @@ def operating_points(
 def best_threshold(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     """Find the threshold of the highest balanced accuracy. Use validation data only.
 
-    Args:
-        labels: 0 or 1, (n,), both present.
-        scores: Scores of class 1, in [0, 1], (n,).
-
-    Returns:
-        A number in [0, 1], midway between two scores; among equally good ones the nearest to .5.
+    It lies in [0, 1], midway between two scores; among equally good ones it is the nearest to .5.
 
     Raises:
-        ValueError: The arrays differ in length or are out of their range, or a class is missing.
+        ValueError: A class is missing.
 
     Example:
         >>> best_threshold([0, 0, 1, 1], [0.125, 0.25, 0.5, 0.75])
@@ -164,16 +147,14 @@ def sensitive_threshold(
     """Find the highest threshold that reaches a sensitivity. Use validation data only.
 
     Args:
-        labels: 0 or 1, (n,), with a 1.
-        scores: Scores of class 1, in [0, 1], (n,).
+        labels, scores: See `xraylib.evaluation`.
         sensitivity: The least share of class 1 at or above the threshold, in (0, 1].
 
     Returns:
         A number in [0, 1], midway between the lowest score at or above it and the next one below.
 
     Raises:
-        ValueError: The arrays differ in length or are out of their range, there is no class 1, or
-            `sensitivity` is out of its range.
+        ValueError: There is no class 1, or `sensitivity` is out of its range.
 
     Example:
         >>> sensitive_threshold([0, 1, 0, 1], [0.125, 0.25, 0.5, 0.75], sensitivity=0.5)
@@ -206,14 +187,8 @@ def _predictive(rates: pd.DataFrame, resampled: np.ndarray, prevalence: float) -
     )
     low, high = intervals.percentiles(_predictive_values(resampled, prevalence))
     edge = np.isin(value, (0, 1))
-    return pd.DataFrame(
-        {
-            "metric": ["PPV", "NPV"],
-            "value": value,
-            "low": np.where(edge, lowest, low),
-            "high": np.where(edge, highest, high),
-        }
-    )
+    low, high = np.where(edge, lowest, low), np.where(edge, highest, high)
+    return pd.DataFrame({"metric": ["PPV", "NPV"], "value": value, "low": low, "high": high})
 
 
 def _predictive_values(rates: np.ndarray, prevalence: float) -> np.ndarray:

@@ -28,8 +28,7 @@ def weights(labels: npt.ArrayLike, values: npt.ArrayLike, *, bins: int | None = 
         prevalence stays as it is; without a difference all are 1.
 
     Raises:
-        ValueError: The arrays differ in length or are out of their range, or no bin has both
-            classes.
+        ValueError: A value is not finite, or no bin has both classes.
 
     Example:
         >>> weights([0, 0, 0, 1, 0, 1, 1, 1], [1, 2, 3, 4, 6, 7, 8, 9], bins=2).round(2).tolist()
@@ -55,13 +54,9 @@ def weights(labels: npt.ArrayLike, values: npt.ArrayLike, *, bins: int | None = 
 
 
 def effective_size(weights: npt.ArrayLike) -> float:
-    """The number of equally weighted images that would be as informative.
+    """Compute the number of equally weighted images that would be as informative.
 
-    Args:
-        weights: 0 or more, (n,).
-
-    Returns:
-        (sum of weights)^2 / sum of weights^2, from 1 to n (Kish, Survey Sampling, 1965).
+    It is (sum of weights)^2 / sum of weights^2, from 1 to n (Kish, Survey Sampling, 1965).
 
     Raises:
         ValueError: A weight is below 0 or not finite, or none is above 0.

@@ -197,8 +197,7 @@ def curves(
     """Compute what `plots.curves` draws beside the scores themselves, on test.
 
     Args:
-        predictions: One row an image by the run's name, with the columns split, label, score and
-            patient.
+        predictions: One row an image by the run's name, with the columns split, label and score.
 
     Returns:
         By name, `calibration.reliability` and, at 49 thresholds from .02 to .98,
@@ -208,9 +207,7 @@ def curves(
     for name, rows in predictions.items():
         test = rows[rows["split"] == "test"]
         labels, scores = test["label"].to_numpy(), test["score"].to_numpy()
-        reliability[name] = reliability_of(
-            labels, scores, patients=test["patient"].to_numpy(), resamples=0
-        )
+        reliability[name] = reliability_of(labels, scores)
         benefit[name] = net_benefit(labels, scores, thresholds=np.linspace(0.02, 0.98, 49))
     return reliability, benefit
 
