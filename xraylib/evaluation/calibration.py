@@ -104,12 +104,8 @@ def temperature(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     """Fit the temperature that calibrates the logits. Use validation data only.
 
     Dividing the logits by it makes the labels most likely (temperature scaling: Guo, Pleiss, Sun
-    and Weinberger, ICML 2017). Above 1 the scores are overconfident, below 1 underconfident.
-
-    Args:
-        labels: 0 or 1, (n,), both present.
-        scores: Scores of class 1, in [0, 1], (n,). Those within 1e-6 of 0 or 1 are moved to that
-            distance, because the logits of 0 and 1 are infinite.
+    and Weinberger, ICML 2017). Above 1 the scores are overconfident, below 1 underconfident. Scores
+    within 1e-6 of 0 or 1 are moved to that distance, because the logits of 0 and 1 are infinite.
 
     Returns:
         A number in `TEMPERATURES`: the lower bound where .5 separates the classes without error,

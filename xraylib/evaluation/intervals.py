@@ -37,12 +37,8 @@ def patient_weights(patients: npt.ArrayLike, resamples: int, seed: int) -> np.nd
 def percentiles(resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Take the percentile interval of each number from its resamples.
 
-    Args:
-        resampled: Each number in each resample, (resamples, numbers); NaN is left out.
-
-    Returns:
-        The low and the high bounds, (numbers,) and (numbers,), NaN where a number is not defined
-        in any resample.
+    `resampled` has each number in each resample, (resamples, numbers), of which NaN is left out;
+    the low and the high bounds are (numbers,), NaN where a number is defined in no resample.
 
     Example:
         >>> low, high = percentiles(np.arange(201.0)[:, np.newaxis])

@@ -133,15 +133,15 @@ def best_epoch(history: pd.DataFrame) -> int:
 def bounds(
     value: np.ndarray, resampled: np.ndarray, labels: np.ndarray, patients: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The interval of each metric: percentiles of the resamples, or a closed form at 0 and 1.
+    """Compute the intervals of all metrics: percentiles, or a closed form at exactly 0 or 1.
 
     Args:
         value: Each metric, (metrics,), in the order of `METRICS`.
-        resampled: Each metric in each resample, (resamples, metrics); none leaves all undefined.
+        resampled: Each metric in each resample, (resamples, metrics); none leaves all bounds NaN.
         labels, patients: See `xraylib.evaluation`.
 
     Returns:
-        The low and the high bounds, (metrics,) and (metrics,), NaN where there is none.
+        The low and the high bounds, (metrics,) and (metrics,).
     """
     low, high = intervals.percentiles(resampled)
     if not len(resampled):

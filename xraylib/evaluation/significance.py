@@ -142,11 +142,8 @@ def bootstrap(differences: np.ndarray) -> tuple[float, float, float]:
     other side, (1 + count)/(1 + resamples) (Davison and Hinkley, Bootstrap Methods and their
     Application, 1997). It is therefore never below 2/(1 + resamples).
 
-    Args:
-        differences: Of each resample, (resamples,); NaN is left out.
-
-    Returns:
-        The low bound, the high bound and p, NaN without a resample.
+    Of `differences`, (resamples,), NaN is left out. The low bound, the high bound and p are NaN
+    without a resample.
 
     Example:
         >>> bootstrap(np.ones(99))
@@ -167,11 +164,7 @@ def holm(p: npt.ArrayLike) -> np.ndarray:
     more is at most alpha, however the tests depend on each other (Holm, Scandinavian Journal of
     Statistics 1979).
 
-    Args:
-        p: In [0, 1], (n,). NaN is no test and does not count.
-
-    Returns:
-        In [0, 1], float (n,), NaN where `p` is.
+    The p-values are in [0, 1], (n,), before and after. NaN is no test, does not count, and stays.
 
     Raises:
         ValueError: A p-value is out of [0, 1].

@@ -146,12 +146,8 @@ def sensitive_threshold(
 ) -> float:
     """Find the highest threshold that reaches a sensitivity. Use validation data only.
 
-    Args:
-        labels, scores: See `xraylib.evaluation`.
-        sensitivity: The least share of class 1 at or above the threshold, in (0, 1].
-
-    Returns:
-        A number in [0, 1], midway between the lowest score at or above it and the next one below.
+    At least a share of `sensitivity`, in (0, 1], of class 1 scores at or above the threshold, which
+    lies in [0, 1], midway between the lowest score at or above it and the next one below.
 
     Raises:
         ValueError: There is no class 1, or `sensitivity` is out of its range.
