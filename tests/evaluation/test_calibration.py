@@ -40,15 +40,11 @@ def test_parts_of_the_brier_score_by_hand():
     # Two bins: mean scores .3 and .8, shares 1/2 and 1, of all 3/4. The variance within them is
     # .01 and .04, the covariance with the labels .05 and 0.
     value = measured(LABELS, SCORES, bins=2, resamples=0)["value"]
-    assert value["Brier":"within"].tolist() == pytest.approx(
-        [
-            (0.04 + 0.36 + 0.16 + 0) / 4,
-            (0.2**2 + 0.2**2) / 2,
-            (0.25**2 + 0.25**2) / 2,
-            3 / 16,
-            (0.01 + 0.04) / 2 - 2 * (0.05 + 0) / 2,
-        ]
-    )
+    assert value["Brier"] == pytest.approx((0.04 + 0.36 + 0.16 + 0) / 4)
+    assert value["reliability"] == pytest.approx((0.2**2 + 0.2**2) / 2)
+    assert value["resolution"] == pytest.approx((0.25**2 + 0.25**2) / 2)
+    assert value["uncertainty"] == pytest.approx(3 / 16)
+    assert value["within"] == pytest.approx((0.01 + 0.04) / 2 - 2 * (0.05 + 0) / 2)
 
 
 @pytest.mark.slow
@@ -70,11 +66,8 @@ def test_the_parts_add_up(data):
 
 def test_one_score_per_bin_leaves_nothing_within():
     labels, scores = np.arange(30) % 2, np.arange(30) % 3 / 4
-    within = [
-        measured(labels, scores, bins=bins, resamples=0)["value"]["within"] for bins in (30, 2)
-    ]
-    assert within[0] == pytest.approx(0, abs=1e-15)
-    assert within[1] != pytest.approx(0, abs=1e-3)
+    value = measured(labels, scores, bins=30, resamples=0)["value"]
+    assert value["within"] == pytest.approx(0, abs=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -170,14 +163,11 @@ def test_test_has_no_say_in_the_temperature(predictions):
 
 def test_interval_of_brier_is_that_of_metrics(predictions):
     part = predictions[predictions["split"] == "validation"]
-    expected = metrics.estimate(
-        part["label"], part["score"], patients=part["patient"], resamples=100, seed=3
-    ).set_index("metric")
-    table = summary(predictions, resamples=100, seed=3)
-    columns = ["value", "low", "high"]
-    assert rows(table, "validation", fitted=False).loc["Brier", columns].tolist() == pytest.approx(
-        expected.loc["Brier", columns].tolist()
-    )
+    arrays, bounds = (part["label"], part["score"]), ["value", "low", "high"]
+    expected = metrics.estimate(*arrays, patients=part["patient"], resamples=100, seed=3)
+    expected = expected.set_index("metric").loc["Brier", bounds].tolist()
+    table = rows(summary(predictions, resamples=100, seed=3), "validation", fitted=False)
+    assert table.loc["Brier", bounds].tolist() == pytest.approx(expected)
 
 
 def test_interval_of_ece_takes_off_what_chance_adds():
@@ -199,12 +189,6 @@ def test_only_the_parts_of_the_brier_score_have_no_interval(predictions):
 
 def test_no_resamples_no_interval(predictions):
     assert summary(predictions, resamples=0)[["low", "high"]].isna().all(axis=None)
-
-
-@pytest.mark.parametrize("split", ["validation", "test"])
-def test_a_missing_split(predictions, split):
-    with pytest.raises(ValueError, match=f"no predictions of {split}"):
-        summary(predictions[predictions["split"] != split])
 
 
 def test_validation_of_one_class(predictions):
@@ -260,17 +244,6 @@ def test_temperature_by_hand():
     assert temperature([1, 1, 1, 0, 0], [0.8] * 5) == pytest.approx(expected, rel=1e-5)
 
 
-def test_no_temperature_is_likelier():
-    from sklearn.metrics import log_loss
-
-    rng = np.random.default_rng(1)
-    labels, scores = np.arange(40) % 2, rng.uniform(0.01, 0.99, 40)
-    scores[labels == 1] **= 0.3
-    result = temperature(labels, scores)
-    losses = [log_loss(labels, rescaled(scores, result * each)) for each in (0.97, 1, 1.03)]
-    assert np.argmin(losses) == 1
-
-
 @pytest.mark.parametrize(
     ("labels", "scores", "expected"),
     [
@@ -292,12 +265,6 @@ def test_one_saturated_error_counts_by_the_clipped_logit():
     assert temperature([1, 1, 1, 0], [1.0] * 4) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("label", [0, 1])
-def test_temperature_needs_both_classes(label):
-    with pytest.raises(ValueError, match=f"needs both classes: all labels are {label}"):
-        temperature([label, label], [0.2, 0.9])
-
-
 def test_rescaled_by_hand():
     # Half the logit is the root of the odds: 4 to 1 become 2 to 1.
     assert rescaled([0.8, 0.5, 0.2], 2) == pytest.approx([2 / 3, 1 / 2, 1 / 3])
@@ -315,11 +282,6 @@ def test_invalid_temperature(wrong):
         rescaled(SCORES, wrong)
 
 
-def test_invalid_scores_cannot_be_rescaled():
-    with pytest.raises(ValueError, match=r"scores must be in \[0, 1\]; 1 are not"):
-        rescaled([0.5, 1.5], 2)
-
-
 # ------------------------------------------------------------------ net_benefit
 
 
@@ -329,15 +291,10 @@ def test_net_benefit_by_hand():
     scores = np.array([0.9, 0.2, 0.1, 0.8, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
     table = net_benefit(labels, scores, thresholds=[0.2, 0.5, 0.95])
     assert list(table) == ["threshold", "scores", "all", "none"]
-    assert table.to_numpy() == pytest.approx(
-        np.array(
-            [
-                [0.2, 0.2 - 0.1 / 4, 0.3 - 0.7 / 4, 0],
-                [0.5, 0.1 - 0.1, 0.3 - 0.7, 0],
-                [0.95, 0, 0.3 - 0.7 * 19, 0],
-            ]
-        )
-    )
+    assert table["threshold"].tolist() == [0.2, 0.5, 0.95]
+    assert table["scores"].tolist() == pytest.approx([0.2 - 0.1 / 4, 0.1 - 0.1, 0])
+    assert table["all"].tolist() == pytest.approx([0.3 - 0.7 / 4, 0.3 - 0.7, 0.3 - 0.7 * 19])
+    assert table["none"].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -366,15 +323,18 @@ def test_invalid_thresholds(wrong):
         net_benefit(LABELS, SCORES, thresholds=[0.2, wrong])
 
 
-# ------------------------------------------------------------------ errors
-
-
-@pytest.mark.parametrize("function", [reliability, temperature])
-def test_invalid_labels_and_scores(function):
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda scores: reliability([0, 1], scores),
+        lambda scores: temperature([0, 1], scores),
+        lambda scores: rescaled(scores, 2),
+        lambda scores: net_benefit([0, 1], scores, thresholds=[0.5]),
+    ],
+)
+def test_scores_out_of_range(call):
     with pytest.raises(ValueError, match=r"scores must be in \[0, 1\]; 1 are not"):
-        function([0, 1], [0.1, 1.1])
-    with pytest.raises(ValueError, match="0 labels and 0 scores: give one or more of each"):
-        function([], [])
+        call([0.5, 1.5])
 
 
 def test_no_bins(predictions):

@@ -43,15 +43,17 @@ def test_not_both_classes(labels):
         checks.both_classes(labels)
 
 
-@pytest.mark.parametrize("missing", [None, np.nan])
-def test_an_image_without_a_patient(missing):
-    with pytest.raises(ValueError, match="1 of 3 images have no patient: give one each"):
-        checks.patients(["a", "b", missing], 3)
-
-
-def test_patients_of_another_length():
-    with pytest.raises(ValueError, match="2 patients for 3 labels: give one each"):
-        checks.patients(["a", "b"], 3)
+@pytest.mark.parametrize(
+    ("patients", "message"),
+    [
+        (["a", "b"], "2 patients for 3 labels: give one each"),
+        (["a", "b", None], "1 of 3 images have no patient: give one each"),
+        (["a", np.nan, np.nan], "2 of 3 images have no patient: give one each"),
+    ],
+)
+def test_images_without_a_patient(patients, message):
+    with pytest.raises(ValueError, match=message):
+        checks.patients(patients, 3)
 
 
 @pytest.mark.parametrize("value", [0, 1, -0.2, 95, np.nan])

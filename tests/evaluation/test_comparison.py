@@ -50,9 +50,9 @@ def test_the_mean_and_the_spread_of_seeds_by_hand():
 def test_one_run_has_the_interval_of_its_metrics():
     run = many(seed=0)[0].assign(path=[f"{place:02}" for place in range(60)])
     result = averages({"one": [run]}, splits=["test"], resamples=300, seed=4)
-    columns = [run[name].to_numpy() for name in ("label", "score")]
-    alone = estimate(*columns, patients=run["patient"].to_numpy(), resamples=300, seed=4)
-    pd.testing.assert_frame_equal(result[["value", "low", "high"]], alone[["value", "low", "high"]])
+    arrays = run["label"], run["score"]
+    alone = estimate(*arrays, patients=run["patient"], resamples=300, seed=4)
+    pd.testing.assert_frame_equal(result[list(alone)], alone)
 
 
 def test_seeds_may_validate_on_other_patients():
@@ -71,10 +71,10 @@ def test_each_run_has_a_threshold_of_its_own():
     thresholds = {"one": [0.15, 0.5]}
     result = averages({"one": runs}, splits=["test"], threshold=thresholds, resamples=0)
     alone = [
-        averages({"one": [run]}, splits=["test"], threshold=at, resamples=0)["value"].to_numpy()
+        estimate(run["label"], run["score"], threshold=at, resamples=0)["value"]
         for run, at in zip(runs, thresholds["one"], strict=True)
     ]
-    np.testing.assert_allclose(result["value"], np.mean(alone, axis=0))
+    assert result["value"].to_numpy() == pytest.approx(np.mean(alone, axis=0))
 
 
 @pytest.mark.parametrize("threshold", [{"one": [0.5]}, {"two": [0.5, 0.5]}])
@@ -121,16 +121,6 @@ def test_the_bootstrap_by_hand():
     assert table.loc["accuracy", ["difference", "low", "high", "p"]].tolist() == [0, -1, 1, 1]
 
 
-def test_p_counts_resamples_on_the_other_side():
-    # The second gets a and b right and c wrong, of the first it is the other way round: c is
-    # drawn twice or more of three times in (1 + 3 * 2)/27 of the resamples.
-    labels, patients = [1, 0] * 3, "aabbcc"
-    first = predicted([0.1, 0.9] * 2 + [0.9, 0.1], labels, patients)
-    second = predicted([0.9, 0.1] * 2 + [0.1, 0.9], labels, patients)
-    table = difference([first], [second], resamples=4000).set_index("metric")
-    assert table.loc["accuracy", "p"] == pytest.approx(2 * 7 / 27, abs=0.05)
-
-
 def test_the_interval_of_a_difference_is_that_of_a_plain_bootstrap():
     first, second = many(2, gain=1)
     patients, labels = first["patient"].to_numpy(), first["label"].to_numpy()
@@ -147,29 +137,11 @@ def test_the_interval_of_a_difference_is_that_of_a_plain_bootstrap():
     )
 
 
-def test_pairing_narrows_the_interval():
-    first, second = many(3)
-    better = second.assign(score=(0.9 * first["score"] + 0.1 * second["score"]))
-    row = difference([first], [better], resamples=500).set_index("metric").loc["Brier"]
-    alone = estimate(first["label"], first["score"], patients=first["patient"], resamples=500)
-    alone = alone.set_index("metric").loc["Brier"]
-    assert row["high"] - row["low"] < (alone["high"] - alone["low"]) / 2
-
-
 def test_the_same_runs_do_not_differ():
     runs = [run for seed in range(3) for run in many(seed)[:1]]
     table = difference(runs, runs[::-1], resamples=200)
     assert table[["difference", "low", "high"]].eq(0).all(axis=None)
     assert table["p"].eq(1).all()
-
-
-def test_difference_swapped():
-    first, second = many(4)
-    result = difference([first], [second], resamples=200)
-    swapped = difference([second], [first], resamples=200)
-    assert (swapped["difference"] == -result["difference"]).all()
-    assert swapped["low"].to_numpy() == pytest.approx(-result["high"].to_numpy())
-    assert (swapped["p"] == result["p"]).all()
 
 
 def test_the_order_of_rows_and_other_splits_do_not_matter():
@@ -189,24 +161,15 @@ def test_no_resamples_leave_auc_alone():
 @pytest.mark.parametrize(
     ("run", "message"),
     [
-        (
-            predicted()[["path", "split", "patient"]],
-            "run 1 of the second has no column label, score",
-        ),
+        (predicted().drop(columns="label"), "run 1 of the second has no column label"),
         (predicted(split="train"), r"has no images of test: there are \['train'\]"),
-        (
-            pd.concat([predicted(), predicted()[:2]]),
-            "2 of 7 paths of run 1 of the second are repeated",
-        ),
+        (pd.concat([predicted(), predicted()[:2]]), "2 of 7 paths of run 1 .* are repeated"),
         (predicted(patients=["a", None, "c", "d", None]), "2 of 5 images of .* have no patient"),
         (predicted(labels=[1] * 5), "labels of run 1 of the second must be 0 or 1, with both"),
         (predicted([0.1, np.nan, 1.5, 0.2, 0]), "scores of run 1 of the second must be in"),
         (predicted().assign(path=[*"vwxyz"]), "has other images .* lacks 5 of 5 and has 5 more"),
         (predicted(labels=[0, 1, 1, 0, 1]), "has another label .* for 2 of 5 images"),
-        (
-            predicted(patients="abcdx"),
-            "run 1 of the second has another patient than run 0 of the first",
-        ),
+        (predicted(patients="abcdx"), "has another patient than run 0 of the first for 1 of 5"),
     ],
 )
 def test_runs_that_cannot_be_compared(run, message):
@@ -269,8 +232,6 @@ def test_chosen_pairs_are_one_family():
     auc = table[table["metric"] == "AUC"]
     assert auc[["first", "second"]].values.tolist() == [["a", "b"], ["a", "c"]]
     assert auc["p_holm"].tolist() == holm(auc["p"]).tolist()
-    alone = difference([one], [three], resamples=50, seed=1).set_index("metric")
-    assert auc["difference"].iloc[1] == alone.loc["AUC", "difference"]
 
 
 def test_a_pair_with_a_step_that_is_not_there():
@@ -286,10 +247,8 @@ def test_discordances_by_hand():
     # At .5 the first is right on 1, 0, 1, 0, 1, the second on 1, 1, 0, 0, 1.
     table = discordances([predicted(), predicted()], [predicted(SECOND)[::-1], predicted(LABELS)])
     assert list(table) == ["run", "only_first", "only_second", "p", "test"]
-    assert table.values.tolist() == [
-        [0, 1, 1, 1.0, "McNemar, exact"],
-        [1, 0, 2, 0.5, "McNemar, exact"],
-    ]
+    test = "McNemar, exact"
+    assert table.values.tolist() == [[0, 1, 1, 1.0, test], [1, 0, 2, 0.5, test]]
 
 
 def test_discordances_at_the_threshold_of_each_run():

@@ -39,16 +39,8 @@ def test_every_metric_by_hand():
 
 def test_another_threshold_by_hand():
     # At .55 one of three and two of three; what counts no threshold stays.
-    assert values(LABELS, SCORES, threshold=0.55) == pytest.approx(
-        {
-            "AUC": 5.5 / 9,
-            "accuracy": 3 / 6,
-            "balanced accuracy": 1 / 2,
-            "sensitivity": 1 / 3,
-            "specificity": 2 / 3,
-            "Brier": 1.24 / 6,
-        }
-    )
+    result = values(LABELS, SCORES, threshold=0.55)
+    assert list(result.values()) == pytest.approx([5.5 / 9, 3 / 6, 1 / 2, 1 / 3, 2 / 3, 1.24 / 6])
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,7 @@ def test_the_same_values_in_both_classes_leave_nothing_to_match():
     assert weighting.weights([0, 1] * 3, values) == pytest.approx(np.ones(6))
 
 
-@pytest.mark.parametrize("count", [200, 2000])
-@pytest.mark.parametrize("share", [0.5, 0.75])
+@pytest.mark.parametrize(("count", "share"), [(200, 0.75), (2000, 0.5)])
 def test_matched_values_tell_nothing_of_the_classes(count, share):
     from sklearn.metrics import roc_auc_score
 
