@@ -58,7 +58,7 @@ def _resized(pixels: Grey, height: int, width: int, resize: Resize) -> Grey:
     if resize == "bilinear":
         return _bilinear(pixels, height, width)
     rows = _weights(pixels.shape[0], height) @ pixels.astype(np.float32)
-    averages = (_weights(pixels.shape[1], width) @ rows.T).T
+    averages: NDArray[np.float32] = (_weights(pixels.shape[1], width) @ rows.T).T
     return np.rint(averages).astype(np.uint8, order="C")
 
 
