@@ -1,6 +1,6 @@
 """Measure how well scores tell the classes apart, and how sure that is.
 
-Arguments of these names mean the same in every function:
+Arguments of these names mean the same in every function; one without `Args` has no others:
 
     labels: 0 or 1, (n,).
     scores: Scores of class 1, in [0, 1], (n,).

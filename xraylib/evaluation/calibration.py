@@ -134,14 +134,10 @@ def temperature(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
 
 
 def rescaled(scores: npt.ArrayLike, temperature: float) -> np.ndarray:
-    """Rescale scores by a temperature: expit(logit(score) / temperature).
+    """Rescale scores by a temperature above 0: expit(logit(score) / temperature).
 
-    Args:
-        scores: In [0, 1], (n,), clipped as for `temperature`.
-        temperature: Above 0. 1 leaves all but the clipped ones as they are.
-
-    Returns:
-        float, in (0, 1), (n,), in the same order and on the same side of .5.
+    The scores, (n,), are in [0, 1] and clipped as for `temperature`. They come back in (0, 1), in
+    the same order and on the same side of .5; 1 leaves all but the clipped ones as they are.
 
     Raises:
         ValueError: `temperature` is not above 0, or a score is out of its range.

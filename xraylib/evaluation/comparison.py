@@ -1,8 +1,7 @@
 """Compare training runs on the same images: averages over seeds, differences, common errors.
 
 A run is a table of predictions: one row per image with the columns path, patient, split, label (0
-or 1) and score (of class 1, in [0, 1]), in any order. `steps` holds the runs of each step, its
-random seeds, by its name. Other arguments are those of `xraylib.evaluation`.
+or 1) and score (of class 1, in [0, 1]), in any order. A step has one run for each random seed.
 
 The intervals and p-values say how much depends on which patients were tested; networks and
 thresholds are taken as fixed. How much another random seed would change is another question, which
@@ -44,9 +43,10 @@ def averages(
     also where each seed validates on other patients.
 
     Args:
-        steps, resamples, seed: See above.
+        steps: The runs of each step by its name.
         splits: The splits to average on.
         threshold: In [0, 1]; or for each step one threshold per run.
+        resamples, seed: See `xraylib.evaluation`.
 
     Returns:
         One row per step, split and metric (of `metrics.METRICS`), with the columns step, split,
@@ -94,7 +94,7 @@ def difference(first: Runs, second: Runs, *, resamples: int = 2000, seed: int = 
         first: The runs of one step.
         second: The runs of the step to compare with it, on the same images.
         resamples: 0 leaves interval and p-value undefined for all but the AUC.
-        seed: See above.
+        seed: See `xraylib.evaluation`.
 
     Returns:
         One row per metric in the order of `metrics.METRICS`, with the columns metric, first_value,
@@ -138,9 +138,11 @@ def differences(
     bootstrap, the smallest p_holm is at least the number of comparisons times 2/(1 + resamples).
 
     Args:
-        steps, resamples, seed: See above.
+        steps: The runs of each step by its name.
         pairs: Names of the steps to compare, first and second; None compares each step with the
             one before it.
+        resamples: See `difference`.
+        seed: See `xraylib.evaluation`.
 
     Returns:
         One row per comparison and metric, with the columns first, second (names of the steps),
@@ -203,7 +205,7 @@ def discordances(
 
 
 def common_errors(steps: Mapping[str, Runs]) -> pd.DataFrame:
-    """List the test images that every run of every step gets wrong at a threshold of .5.
+    """List the test images that every run of every step, by its name, gets wrong at .5.
 
     They are one row per image with the columns path, patient, label, and score, the mean over all
     runs; the most wrong ones come first.

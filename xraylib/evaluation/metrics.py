@@ -133,15 +133,14 @@ def best_epoch(history: pd.DataFrame) -> int:
 def bounds(
     value: np.ndarray, resampled: np.ndarray, labels: np.ndarray, patients: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the intervals of all metrics: percentiles, or a closed form at exactly 0 or 1.
+    """Compute the low and the high bounds of all metrics, (metrics,) and (metrics,).
+
+    They are percentiles or, where a value is exactly 0 or 1, a closed form of `intervals`.
 
     Args:
         value: Each metric, (metrics,), in the order of `METRICS`.
         resampled: Each metric in each resample, (resamples, metrics); none leaves all bounds NaN.
         labels, patients: See `xraylib.evaluation`.
-
-    Returns:
-        The low and the high bounds, (metrics,) and (metrics,).
     """
     low, high = intervals.percentiles(resampled)
     if not len(resampled):

@@ -20,10 +20,6 @@ class Rule(StrEnum):
         BEST_ON_VALIDATION: That of the highest balanced accuracy on validation.
         SENSITIVE_ON_VALIDATION: The highest that still reaches a sensitivity on validation.
         ORACLE: That of the highest balanced accuracy on test: for comparison, not for use.
-
-    Example:
-        >>> Rule("validation").name
-        'BEST_ON_VALIDATION'
     """
 
     HALF = "0.5"
@@ -34,9 +30,6 @@ class Rule(StrEnum):
 
 def summary(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Measure validation and test at .5 and at the best threshold of validation.
-
-    Args:
-        predictions, resamples, seed: See `xraylib.evaluation`.
 
     Returns:
         One row per split, rule and metric, with the columns split, rule (`Rule.HALF` or
