@@ -51,11 +51,6 @@ def entries(cache):
     return sorted(path.name for path in (cache / "pixels").iterdir())
 
 
-def spoil(path):
-    """Make a whole image an unreadable one."""
-    path.write_bytes(b"")
-
-
 # ------------------------------------------------------------------ decode
 
 
@@ -108,8 +103,9 @@ def test_the_key_stays_the_same_from_version_to_version(table, cache, preparatio
     assert entries(cache) == [hashlib.sha256(lines.encode()).hexdigest()[:16]]
 
 
-def test_decoded_once(table, read):
+def test_decoded_once_whatever_the_labels_and_splits(table, read):
     first, again = decode(table, SMALL), decode(table, SMALL)
+    decode(table.assign(label=1 - table["label"], split="train"), SMALL)
     assert len(read) == 35
     np.testing.assert_array_equal(first.pixels, again.pixels)
     assert first.fingerprint == again.fingerprint
@@ -139,12 +135,6 @@ def test_another_preparation_is_another_entry(table, cache, other):
     first, second = decode(table, SMALL), decode(table, replace(SMALL, **other))
     assert len(entries(cache)) == 2
     assert first.pixels.tobytes() != second.pixels.tobytes()
-
-
-def test_labels_and_splits_do_not_touch_the_cache(table, read):
-    decode(table, SMALL)
-    decode(table.assign(label=1 - table["label"], split="train"), SMALL)
-    assert len(read) == 35
 
 
 @pytest.mark.parametrize("old, new", [(b"(35,", b"(34,"), (b"|u1", b"|i1")])
@@ -193,25 +183,13 @@ def test_a_cache_that_cannot_be_written_is_not_needed(table, tmp_path, monkeypat
     assert [warning.filename for warning in caught] == [__file__]
 
 
-def test_stopped_half_way(table, cache, monkeypatch):
-    def interrupt(path):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(reading, "grey", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            decode(table, SMALL)
-    assert entries(cache) == []
-    assert decode(table, SMALL).pixels.any(axis=(1, 2, 3)).all()
-
-
 # ------------------------------------------------------------------ unreadable images
 
 
 def test_unreadable_images_are_named_and_left_out(table):
     whole = decode(table, SMALL)
     for row in (3, 20):
-        spoil(table["path"][row])
+        table["path"][row].write_bytes(b"")
     with pytest.warns(UserWarning) as caught:
         images = decode(table, SMALL)
     (message,) = [str(warning.message) for warning in caught]
@@ -230,7 +208,7 @@ def test_unreadable_images_are_named_and_left_out(table):
 def test_many_unreadable_images_are_counted(table):
     table["path"][0].unlink()
     for row in (1, 2, 12, 13):
-        spoil(table["path"][row])
+        table["path"][row].write_bytes(b"")
     name = table["path"][0].name
     with pytest.warns(UserWarning, match=rf"^5 of 35 .*{name} does not exist: .*; and 2 more$"):
         images = decode(table, SMALL)
@@ -238,7 +216,7 @@ def test_many_unreadable_images_are_counted(table):
 
 
 def test_unreadable_images_in_a_moved_tree_have_their_new_names(tree, table):
-    spoil(table["path"][3])
+    table["path"][3].write_bytes(b"")
     with pytest.warns(UserWarning, match="1 of 35"):
         decode(table, SMALL)
     tree.rename(tree.parent / "elsewhere")
@@ -252,18 +230,9 @@ def test_unreadable_images_in_a_moved_tree_have_their_new_names(tree, table):
 
 def test_no_image_of_a_class_is_left_in_a_split(table):
     for path in table["path"][(table["split"] == "test") & (table["label"] == 1)]:
-        spoil(path)
+        path.write_bytes(b"")
     with pytest.raises(
         ValueError, match=r"not one image of test/PNEUMONIA can be read: \S+ is empty"
-    ):
-        decode(table, SMALL)
-
-
-def test_no_image_is_left_at_all(table):
-    for path in table["path"]:
-        path.write_text("no image")
-    with pytest.raises(
-        ValueError, match=r"not one image of test/NORMAL can be read: \S+ is not a JP"
     ):
         decode(table, SMALL)
 
@@ -349,25 +318,14 @@ def epoch(batches):
     return np.concatenate([batches[n][0] for n in range(len(batches))]).ravel().tolist()
 
 
-def test_batches_are_of_pixels_and_labels():
-    pixels, labels = batches()[1]
-    assert pixels.dtype == np.uint8
-    assert labels.dtype == np.float32
-    assert pixels.tolist() == [[[[3]]], [[[5]]]]
-    assert labels.tolist() == [[1], [0]]
-
-
 @pytest.mark.parametrize("batch_size, sizes", [(2, [2, 2, 1]), (5, [5]), (64, [5])])
-def test_the_last_batch_may_be_smaller(batch_size, sizes):
+def test_unshuffled_batches_the_last_of_which_may_be_smaller(batch_size, sizes):
     made = batches(batch_size=batch_size)
     assert [len(made[number][0]) for number in range(len(made))] == sizes
-
-
-def test_unshuffled_epochs_are_alike():
-    made = batches()
-    for _ in range(3):
-        assert epoch(made) == ROWS.tolist()
-        made.on_epoch_end()
+    assert epoch(made) == ROWS.tolist()
+    pixels, labels = made[0]
+    assert (pixels.dtype, labels.dtype) == (np.uint8, np.float32)
+    assert (pixels.shape, labels.shape) == ((sizes[0], 1, 1, 1), (sizes[0], 1))
 
 
 def test_every_image_once_an_epoch_with_its_label():
@@ -402,9 +360,6 @@ def test_start_epoch_goes_on_as_if_never_stopped():
     resumed = batches(shuffle=True, seed=5)
     resumed.start_epoch(3)
     assert epoch(resumed) == epoch(made)
-    made.on_epoch_end()
-    resumed.on_epoch_end()
-    assert epoch(resumed) == epoch(made)
 
 
 @pytest.mark.slow
@@ -425,10 +380,9 @@ def test_keras_takes_every_batch_and_moves_on():
     assert taken[-6:] == [(epoch, batch) for epoch in (last - 2, last - 1) for batch in range(3)]
 
 
-@pytest.mark.parametrize("batch_size", [0, -4])
-def test_bad_batch_size(batch_size):
-    with pytest.raises(ValueError, match=rf"batch_size must be 1 or more\. Received: {batch_size}"):
-        batches(batch_size=batch_size)
+def test_bad_batch_size():
+    with pytest.raises(ValueError, match=r"batch_size must be 1 or more\. Received: 0"):
+        batches(batch_size=0)
 
 
 # ------------------------------------------------------------------ augmented Batches
@@ -467,12 +421,6 @@ def test_an_augmented_image_depends_on_seed_epoch_and_row_alone():
     assert augmented(batch_size=5, shuffle=True) == first
     assert all(augmented(epoch=1)[row] != first[row] for row in ROWS)
     assert all(augmented(seed=4)[row] != first[row] for row in ROWS)
-
-
-def test_augmenting_leaves_the_stored_pixels_alone():
-    pixels = np.full((7, 8, 8, 1), 128, np.uint8)
-    Batches(pixels, LABELS, ROWS, batch_size=5, augment=NOISY)[0]
-    assert (pixels == 128).all()
 
 
 def test_the_first_row_is_not_augmented_from_the_seed_of_the_order():

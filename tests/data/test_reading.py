@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from xraylib.data.reading import MOST_PIXELS, grey, stored
 from xraylib.errors import UnreadableImage
@@ -18,22 +18,17 @@ COLOURS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]], n
 LUMA = [[76, 150, 29, 255]]
 
 
-def png_bytes(*, width, height, depth, colour_type, rows, chunks=b""):
+def png_bytes(*, width, height, depth, colour_type, rows):
     """Write a PNG of any bit depth by hand: Pillow cannot write 2, 4 or 16-bit colour ones."""
 
     def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc(kind + body))
+        checksum = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + checksum
 
-    crc = zlib.crc32
     header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunks
-        + chunk(b"IDAT", pixels)
-        + chunk(b"IEND", b"")
-    )
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 def saved(path, pixels, **options):
@@ -41,9 +36,9 @@ def saved(path, pixels, **options):
     return path
 
 
-def jpeg_bytes(pixels, **options):
+def jpeg_bytes(pixels):
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", **options)
+    Image.fromarray(pixels).save(buffer, "JPEG")
     return buffer.getvalue()
 
 
@@ -87,26 +82,20 @@ def test_cmyk_jpeg(tmp_path):
 def test_ycck_jpeg(tmp_path):
     # The same file, marked as YCCK. Adobe stores ink as 255 - ink, so these are the planes
     # Y, Cb, Cr = 0, 128, 128, which stand for no cyan, magenta and yellow, and 100 of black.
-    buffer = io.BytesIO()
-    Image.new("CMYK", (8, 8), (255, 127, 127, 100)).save(buffer, "JPEG", quality=100)
-    content = buffer.getvalue()
-    place = content.index(b"Adobe") + 11
-    assert content[place] == 0
     path = tmp_path / "a.jpeg"
-    path.write_bytes(content[:place] + b"\2" + content[place + 1 :])
+    Image.new("CMYK", (8, 8), (255, 127, 127, 100)).save(path, quality=100)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"Adobe") + 11] = 2
+    path.write_bytes(content)
     assert np.abs(grey(path).astype(int) - 155).max() <= 1
 
 
-def test_rgb_png(tmp_path):
-    assert grey(saved(tmp_path / "a.png", COLOURS)).tolist() == LUMA
-
-
-def test_alpha_is_ignored(tmp_path):
+def test_colour_png_gives_luma_whatever_its_alpha(tmp_path):
+    assert grey(saved(tmp_path / "rgb.png", COLOURS)).tolist() == LUMA
     transparent = np.dstack([COLOURS, np.zeros((1, 4), np.uint8)])
     assert grey(saved(tmp_path / "rgba.png", transparent)).tolist() == LUMA
-    path = tmp_path / "la.png"
-    Image.fromarray(np.array([[[10, 0], [200, 128]]], np.uint8)).save(path)
-    assert grey(path).tolist() == [[10, 200]]
+    pixels = np.array([[[10, 0], [200, 128]]], np.uint8)
+    assert grey(saved(tmp_path / "la.png", pixels)).tolist() == [[10, 200]]
 
 
 @pytest.mark.parametrize("transparency", [None, 1, b"\x00\x80\xff\x00"])
@@ -141,11 +130,7 @@ def test_grey_png_of_every_bit_depth(tmp_path, depth, row, expected):
 
 @pytest.mark.parametrize(
     "colour_type, pixel, expected",
-    [
-        (2, "8080 8080 8080", 128),
-        (6, "ffff 0000 0000 0000", 76),
-        (4, "8080 0000", 128),
-    ],
+    [(2, "8080 8080 8080", 128), (6, "ffff 0000 0000 0000", 76), (4, "8080 0000", 128)],
 )
 def test_16_bit_colour_and_alpha(tmp_path, colour_type, pixel, expected):
     row = bytes.fromhex(pixel)
@@ -155,8 +140,7 @@ def test_16_bit_colour_and_alpha(tmp_path, colour_type, pixel, expected):
 
 
 def test_png_named_jpeg_is_read(tmp_path):
-    path = tmp_path / "a.jpeg"
-    saved(path, GREY_4X4, format="PNG")
+    path = saved(tmp_path / "a.jpeg", GREY_4X4, format="PNG")
     np.testing.assert_array_equal(grey(path), GREY_4X4)
 
 
@@ -189,12 +173,11 @@ def test_orientation(tmp_path, orientation):
 def test_orientation_of_a_colour_jpeg(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: the left edge of the stored picture is the top
-    stored = np.zeros((16, 32, 3), np.uint8)
-    stored[:, :16] = 200
+    stored = np.full((16, 32, 3), 200, np.uint8)
+    stored[:, 16:] = 0
     pixels = grey(saved(tmp_path / "a.jpeg", stored, exif=exif, quality=95))
     assert pixels.shape == (32, 16)
-    assert pixels[:14].min() > 190
-    assert pixels[18:].max() < 10
+    assert pixels[:14].min() > 190 and pixels[18:].max() < 10
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
@@ -291,15 +274,7 @@ def test_decompression_bomb(tmp_path, side):
         grey(path)
 
 
-def test_text_bomb_in_a_png(tmp_path):
-    notes = PngImagePlugin.PngInfo()
-    notes.add_text("Comment", "x" * (2 << 20), zip=True)
-    path = saved(tmp_path / "a.png", GREY_4X4, pnginfo=notes)
-    with pytest.raises(UnreadableImage, match=r"a\.png is damaged \(Decompressed data too large"):
-        grey(path)
-
-
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(20))
 def test_random_damage_gives_pixels_or_a_clear_error(tmp_path, seed):
     rng = np.random.default_rng(seed)
     pixels, form = (np.dstack([NOISE] * 3), "JPEG") if seed % 2 else (NOISE, "PNG")
