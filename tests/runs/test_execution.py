@@ -1,6 +1,7 @@
 """Many notebooks: what runs, what is refused, and what a failure or an end from outside leaves."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -130,6 +131,25 @@ def test_kernels_talk_over_sockets_where_their_names_fit(tmp_path, monkeypatch):
             assert not os.listdir(folder)
 
 
+@pytest.mark.slow
+def test_parameters_of_any_length_arrive(tmp_path):
+    path = notebook(tmp_path / "one.ipynb", "print(len(A))")
+    output = tmp_path / "copy.ipynb"
+    assert process.execute(path, output, {"A": 3_000_000 * "x"}).error == ""
+    assert printed(output) == "3000000"
+
+
+def test_a_process_that_cannot_be_started_is_a_failure_of_its_notebook(tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(subprocess, "Popen", fail)
+    paths = [notebook(tmp_path / name) for name in ("one.ipynb", "two.ipynb", "three.ipynb")]
+    done = execution.run_notebooks(paths, out=tmp_path / "out", jobs=2)
+    assert done["status"].tolist() == ["failed"] * 3
+    assert done["error"][0].startswith("its process cannot be started (Cannot allocate memory): ")
+
+
 # ------------------------------------------------------------------ ended from outside
 
 
@@ -138,13 +158,14 @@ def started(tmp_path, source, *, jobs=2, on_interrupt=signal.SIG_DFL):
     """The command line at work on three notebooks; killed in the end."""
     paths = [notebook(tmp_path / name, source) for name in ("a.ipynb", "b.ipynb", "c.ipynb")]
     command = Path(sys.executable).with_name("xraylib")
+    (tmp_path / "temporary").mkdir()
     run = subprocess.Popen(
         [command, "run", *paths, "--out", tmp_path / "out", "--jobs", str(jobs)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=os.environ | {"STARTED_BY": str(tmp_path)},
+        env=os.environ | {"STARTED_BY": str(tmp_path), "TMPDIR": str(tmp_path / "temporary")},
         # In the background of a shell script, the tests themselves may ignore it.
         preexec_fn=lambda: signal.signal(signal.SIGINT, on_interrupt),
     )
@@ -174,13 +195,14 @@ def wait_until(reached, what):
 
 
 def end(run, tmp_path, by):
-    """Ends the command; what it wrote to standard error, once all its processes are gone."""
+    """Ends the command; what it wrote to standard error, once its processes and files are gone."""
     if by == signal.SIGINT:
         os.killpg(run.pid, by)  # as a terminal does
     else:
         run.send_signal(by)
     said = run.communicate(timeout=SAFETY_SECONDS)[1]
     wait_until(lambda: not of_this_test(tmp_path), "processes go on")
+    assert not os.listdir(tmp_path / "temporary")
     return said
 
 

@@ -57,25 +57,35 @@ def execute(
         "output_path": str(output),
         "parameters": dict(parameters),
         "execution_timeout": timeout_seconds,
+        "live": live,
     }
     started = time.perf_counter()
-    with (
-        tempfile.TemporaryDirectory(prefix="xraylib-", ignore_cleanup_errors=True) as folder,
-        subprocess.Popen(
-            [sys.executable, "-m", __name__, json.dumps(request, default=str), json.dumps(live)],
-            env=os.environ | {"JUPYTER_RUNTIME_DIR": folder},
-            stdin=lifeline,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            # A Ctrl-C in the terminal is for the waiting process alone.
-            start_new_session=True,
-        ) as process,
-    ):
+    try:
+        with tempfile.TemporaryDirectory(prefix="xraylib-", ignore_cleanup_errors=True) as folder:
+            Path(folder, "request.json").write_text(json.dumps(request, default=str))
+            error = _error(*_wait(folder, lifeline))
+    except OSError as failure:
+        error = (
+            f"its process cannot be started ({failure.strerror}): free memory and disk space, or "
+            "run fewer side by side"
+        )
+    return Outcome(time.perf_counter() - started, error)
+
+
+def _wait(folder: str, lifeline: int) -> tuple[int, str]:
+    """Executes the request in a folder; the process' exit status and its standard error."""
+    with subprocess.Popen(
+        [sys.executable, "-m", __name__, folder],
+        stdin=lifeline,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        # A Ctrl-C in the terminal is for the waiting process alone.
+        start_new_session=True,
+    ) as process:
         assert process.stderr
         message = process.stderr.read()
-        status = process.wait()
-    return Outcome(time.perf_counter() - started, _error(status, message))
+    return process.returncode, message
 
 
 def _error(status: int, message: str) -> str:
@@ -88,17 +98,17 @@ def _error(status: int, message: str) -> str:
     return message.strip().rpartition("\n")[2] or f"its process ended with status {status}"
 
 
-def _main() -> int:
-    """Executes the notebook of the command line; what goes wrong is told on standard error."""
-    threading.Thread(target=_end_with_caller, daemon=True).start()
-    request, live = map(json.loads, sys.argv[1:])
+def _main(folder: Path) -> int:
+    """Executes the request in a folder; what goes wrong is told on standard error."""
+    threading.Thread(target=_end_with_caller, args=[folder], daemon=True).start()
     # From here on, only the error goes to the caller: this and the kernel write to the log.
     stream = os.dup(sys.stderr.fileno())
     with open(stream, "w", encoding="utf-8", errors="backslashreplace") as caller:
         try:
+            request = json.loads((folder / "request.json").read_text())
             with Path(request["output_path"]).with_name("kernels.log").open("ab") as log:
                 os.dup2(log.fileno(), sys.stderr.fileno())
-            error = _papermill(request, live=live)
+            error = _papermill(request, folder)
         except Exception as failure:
             # A kernel that died, a cell that took too long, a full disk.
             error = f"{type(failure).__name__}: {failure}"
@@ -106,8 +116,8 @@ def _main() -> int:
     return 1 if error else 0
 
 
-def _papermill(request: dict[str, Any], *, live: bool) -> str:
-    """Executes a notebook; "" or what went wrong in a cell."""
+def _papermill(request: dict[str, Any], folder: Path) -> str:
+    """Executes a notebook, the kernel's files in `folder`; "" or what went wrong in a cell."""
     # Several kernels share one GPU: each takes of its memory what it needs, and not all at once.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -118,45 +128,48 @@ def _papermill(request: dict[str, Any], *, live: bool) -> str:
 
     # Kernels that start at the same time race for TCP ports, but each has sockets of its own. Where
     # these would have too long a name, or there are none, as on Windows, it is TCP after all.
-    sockets = os.path.join(os.environ["JUPYTER_RUNTIME_DIR"], "kernel")
-    fits = len(f"{sockets}-5") <= zmq.IPC_PATH_MAX_LEN
-    transport = {"transport": "ipc", "ip": sockets} if fits else {}
+    sockets = str(folder / "kernel")
+    connection = {"connection_file": f"{sockets}.json"}
+    if len(f"{sockets}-5") <= zmq.IPC_PATH_MAX_LEN:
+        connection |= {"transport": "ipc", "ip": sockets}
     bar = {
         "desc": Path(request["input_path"]).stem,
         "bar_format": "{desc}  cell {n_fmt}/{total_fmt}, {elapsed}",
         "leave": False,
         "file": sys.stdout,
-        "disable": not live,
     }
+    # TensorFlow writes to the process' own standard error, which is the log.
+    options = ["--IPKernelApp.log_level=40", "--IPKernelApp.capture_fd_output=False"]
+    live = request.pop("live")
     try:
         papermill.execute_notebook(
             **request,
+            progress_bar=live and bar,
             kernel_name="python3",
-            progress_bar=bar,
-            config=Config(KernelManager=transport, AsyncKernelManager=transport),
-            # TensorFlow writes to the process' own standard error, which is the log.
-            extra_arguments=[
-                "--IPKernelApp.log_level=40",
-                "--IPKernelApp.capture_fd_output=False",
-            ],
+            config=Config(KernelManager=connection, AsyncKernelManager=connection),
+            extra_arguments=options,
         )
     except PapermillExecutionError as failure:
         return f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
     return ""
 
 
-def _end_with_caller() -> None:
+def _end_with_caller(folder: Path) -> None:
     """Waits for the end of standard input, then ends this process and its kernel."""
     import psutil
 
     # Nothing is ever written to it. Not `sys.stdin`, whose lock a process' regular end would need.
     os.read(0, 1)
+    # Without its folder, no kernel can be started any more; one that is just being started appears.
+    shutil.rmtree(folder, ignore_errors=True)
+    time.sleep(0.5)
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()
-    shutil.rmtree(os.environ["JUPYTER_RUNTIME_DIR"], ignore_errors=True)
+    # A kernel makes the folder anew where it is missing.
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
 if __name__ == "__main__":
-    sys.exit(_main())
+    sys.exit(_main(Path(sys.argv[1])))
