@@ -154,7 +154,7 @@ def page(monkeypatch):
     calls = []
 
     def page(folder, **options):
-        calls.append(options)
+        calls.append(options | {"notebooks": list(options["notebooks"])})
         return "the page"
 
     monkeypatch.setattr("xraylib.report.runs_page.page", page)

@@ -63,9 +63,10 @@ def test_publish_refuses_what_is_no_folder_or_no_file(tmp_path):
     assert not (tmp_path / "nowhere").exists()
     with pytest.raises(ValueError, match="give a file to write the page to"):
         publish.publish(tmp_path, out=tmp_path)
+    executed(tmp_path / "one.ipynb", executed_cell("1"))
     with pytest.raises(ValueError, match="no records in"):
         publish.publish(tmp_path)
-    assert not (tmp_path / "report.html").exists()
+    assert not list(tmp_path.glob("report*"))
 
 
 # ------------------------------------------------------------------ browser

@@ -57,8 +57,10 @@ def predictions(network: keras.Model, images: Images, *, batch_size: int) -> pd.
         float64 in [0, 1].
     """
     rows = images.table[images.table["split"].isin(("validation", "test"))]
-    served = rows.index.to_numpy()
-    batches = Batches(images.pixels, images.table["label"], served, batch_size=batch_size)
+    batches = Batches(
+        images.pixels, images.table["label"], rows.index.to_numpy(), batch_size=batch_size
+    )
     numbers = progress.bar(range(len(batches)), total=len(batches), description="scoring")
-    score = scores(network, (batches[number][0] for number in numbers))
-    return rows.assign(score=score).reset_index(drop=True)
+    return rows.assign(
+        score=scores(network, (batches[number][0] for number in numbers))
+    ).reset_index(drop=True)

@@ -38,7 +38,8 @@ def publish(
         raise ValueError(f"give a file to write the page to. Received the folder {str(out)!r}")
     paths = sorted(Path(notebooks or folder).expanduser().glob("*.ipynb"))
     bar = progress.bar(paths, total=len(paths), description="notebooks to pages")
-    links = [_notebook(path, out.with_name(f"{out.stem}-notebooks")) for path in bar]
+    # Made when the page asks for them, which it does not where there are no records.
+    links = (_notebook(path, out.with_name(f"{out.stem}-notebooks")) for path in bar)
     return html.write(out, runs_page.page(folder, prevalence=prevalence, notebooks=links))
 
 

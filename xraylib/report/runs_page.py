@@ -2,7 +2,7 @@
 
 import datetime
 import importlib.metadata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def page(folder: Path | str, *, prevalence: float = 0.3, notebooks: Sequence[Link] = ()) -> str:
+def page(folder: Path | str, *, prevalence: float = 0.3, notebooks: Iterable[Link] = ()) -> str:
     """Make the page of a folder of runs.
 
     Args:
         folder: With records, as for `selection.comparable`.
         prevalence: The share of those X-rayed who have pneumonia, in (0, 1), that the predictive
             values are for.
-        notebooks: Links to pages of the executed notebooks.
+        notebooks: Links to pages of the executed notebooks; iterated over when all else is there.
 
     Returns:
         HTML that loads nothing. A section that cannot be made of these runs says so, with the
@@ -53,8 +53,8 @@ def page(folder: Path | str, *, prevalence: float = 0.3, notebooks: Sequence[Lin
             except (ValueError, KeyError, TypeError) as error:
                 blocks.append(html.text(f"Not shown: {_reason(error)}"))
             bar.update()
-    if notebooks:
-        blocks += [html.heading("The executed notebooks"), html.bullets(notebooks)]
+    if links := list(notebooks):
+        blocks += [html.heading("The executed notebooks"), html.bullets(links)]
     now = datetime.datetime.now().astimezone()
     version = importlib.metadata.version("xraylib")
     blocks.append(
