@@ -71,8 +71,7 @@ def summary(
                 (split, divisor, name, *_interval(name, value[name][0], resampled[name]))
                 for name in value
             ]
-    columns = ["split", "temperature", "metric", "value", "low", "high"]
-    return pd.DataFrame(numbers, columns=columns)
+    return pd.DataFrame(numbers, columns=["split", "temperature", "metric", "value", "low", "high"])
 
 
 def reliability(labels: npt.ArrayLike, scores: npt.ArrayLike, *, bins: int = 10) -> pd.DataFrame:

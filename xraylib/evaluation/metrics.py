@@ -1,7 +1,4 @@
-"""Measure how well scores separate the two classes, with confidence intervals.
-
-Images of one patient are not independent, so the intervals come from resampling patients.
-"""
+"""Measure how well scores separate the two classes, with confidence intervals."""
 
 from typing import Final
 
@@ -26,9 +23,10 @@ def estimate(
 ) -> pd.DataFrame:
     """Estimate every metric with its interval.
 
-    The interval is the percentile bootstrap over patients (Field and Welsh, "Bootstrapping
-    clustered data", JRSS B 2007): patients are drawn with replacement, with all their images.
-    Resamples in which a metric is not defined, for want of a class, are left out of its interval.
+    Images of one patient are not independent. The interval is therefore the percentile bootstrap
+    over patients (Field and Welsh, "Bootstrapping clustered data", JRSS B 2007): patients are drawn
+    with replacement, with all their images. Resamples in which a metric is not defined, for want of
+    a class, are left out of its interval.
 
     Without weights, the closed forms of `intervals` replace it where the AUC, accuracy,
     sensitivity or specificity is exactly 0 or 1. They count patients: taking all images of a

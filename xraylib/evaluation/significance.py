@@ -42,9 +42,7 @@ def delong(
     clustered data (Biometrics 1997): the deviations of the images are summed within each patient
     before they are squared, and n/(n - 1) counts patients. With one image per patient the two are
     the same, and k copies of every image change nothing. Interval and p-value take the difference
-    as normal.
-
-    With several seeds the mean AUC is compared; the deviations are averaged, as the AUCs are.
+    as normal. With several seeds AUCs and deviations are averaged.
 
     Args:
         labels, patients: See `xraylib.evaluation`; two or more patients of each class.
