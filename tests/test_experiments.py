@@ -1,24 +1,13 @@
 """The code of the experiments on tiny images; their results are in assets/results/shortcuts."""
 
-import importlib.util
-from pathlib import Path
-
 import pandas as pd
 import pytest
 from support import runs
+from support.networks import mean_network
+from support.scripts import ROOT, load
 
 from xraylib.data import index, sources, splits
 from xraylib.runs import selection
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def load(*place):
-    path = ROOT.joinpath(*place)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +48,28 @@ def test_what_is_done_is_not_done_again(countermeasures, tmp_path):
     countermeasures.run(tmp_path / "results.csv", jobs)
     assert done == ["a", "b"]
     assert pd.read_csv(tmp_path / "results.csv")["data"].tolist() == ["a", "b"]
+
+
+@pytest.mark.slow
+def test_a_measured_network_is_not_measured_again(tree, tmp_path, monkeypatch):
+    cues = load("experiments", "cues.py")
+    table = splits.hold_out_validation(index.from_tree(tree), seed=0)
+    own = runs.run(tmp_path / "runs", "01_cnn", table.assign(score=0.5), metrics=[])
+    mean_network(64).save(own / "model.keras")
+    monkeypatch.setattr(cues, "RESULTS", tmp_path)
+    cues.measure(tmp_path / "runs", tree, aspects=None, images=2)
+    files = tmp_path / "cues.csv", tmp_path / "shares.csv"
+    before = [file.read_text() for file in files]
+    assert all(set(pd.read_csv(file)["run"]) == {own.name} for file in files)
+    monkeypatch.setattr(cues.perturbations, "rescore", None)
+    cues.measure(tmp_path / "runs", tree, aspects=None, images=2)
+    assert [file.read_text() for file in files] == before
+
+
+@pytest.mark.parametrize("name", ["cues.csv", "shares.csv"])
+def test_what_is_stored_is_named_as_the_experiment_names_it(name):
+    folders = {record.parent.name for record in (ROOT / "assets/results").glob("*/record.json")}
+    assert set(pd.read_csv(ROOT / "assets/results/shortcuts" / name)["run"]) <= folders
 
 
 # ------------------------------------------------------------------ tables for the README
