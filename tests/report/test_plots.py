@@ -140,18 +140,21 @@ def test_scores_shows_both_splits_and_counts_each_class(predictions):
         assert [x for x, _ in lines(ax)["threshold 0.35"]] == [0.35, 0.35]
 
 
+def curves(predictions):
+    bins = pd.DataFrame({"score": [0.25, 0.75], "observed": [0.0, 1.0]})
+    worth = {"threshold": [0.25, 0.75], "scores": [0.5, 0.25], "all": [0.4, -1.0], "none": 0.0}
+    benefit = dict.fromkeys(predictions, pd.DataFrame(worth))
+    return plots.curves(predictions, dict.fromkeys(predictions, bins), benefit)
+
+
 def test_curves_has_one_line_a_run_and_reads_test_only(predictions):
     other = predictions.assign(score=1 - predictions["score"])
-    reliability = {"first": pd.DataFrame({"score": [0.25, 0.75], "observed": [0.0, 1.0]})}
-    worth = {"threshold": [0.25, 0.75], "scores": [0.5, 0.25], "all": [0.4, -1.0], "none": 0.0}
-    benefit = {name: pd.DataFrame(worth) for name in ("first", "second")}
-    figure = plots.curves({"first": predictions, "second": other}, reliability, benefit)
+    figure = curves({"first": predictions, "second": other})
     roc, precision, reliable, decision = render(figure)
     # .8 is of class 1, .6 of 0, .4 of 1, .2 of 0.
     assert lines(roc)["first"] == [[0, 0], [0, 0.5], [0.5, 0.5], [0.5, 1], [1, 1]]
     assert lines(precision)["first"] == [[1, 0.5], [1, 2 / 3], [0.5, 0.5], [0.5, 1], [0, 1]]
     assert lines(reliable)["first"] == [[0.25, 0], [0.75, 1]]
-    assert "second" not in lines(reliable)
     assert [y for _, y in lines(decision)["second"]] == [0.5, 0.25]
     assert decision.get_ylim() == pytest.approx((-0.075, 0.55))
     (legend,) = figure.legends
@@ -159,7 +162,7 @@ def test_curves_has_one_line_a_run_and_reads_test_only(predictions):
 
 
 def test_curves_tell_many_runs_apart(predictions):
-    roc = plots.curves({f"run {n}": predictions for n in range(9)}, {}, {}).axes[0]
+    roc = curves({f"run {n}": predictions for n in range(9)}).axes[0]
     looks = {(line.get_linestyle(), line.get_color()) for line in roc.get_lines()}
     assert len(looks) == 9 + 1
 

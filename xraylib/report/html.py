@@ -32,17 +32,11 @@ _UNBROKEN: Final = re.compile(r"\[[-+.\d]+, [-+.\d]+\]( ± [.\d]+)?|\bp [=<] [.\
 
 
 class Link(NamedTuple):
-    """An item of `bullets` that leads to another page.
-
-    Attributes:
-        text: What is to be clicked.
-        address: A path relative to the page, as it is on disk; "" leads nowhere.
-        note: What follows the link.
-    """
+    """An item of `bullets` that leads to another page."""
 
     text: str
-    address: str
-    note: str = ""
+    address: str  # a path relative to the page, as it is on disk; "" leads nowhere
+    note: str = ""  # follows the link
 
     @property
     def href(self) -> str:
@@ -135,14 +129,7 @@ def page(title: str, blocks: Iterable[Block], *, style: str = "") -> str:
 
 
 def write(path: Path | str, content: str) -> Path:
-    """Writes a text file, whole or not at all.
-
-    Args:
-        path: Of the file; its folder exists.
-        content: The text.
-
-    Returns:
-        The path.
+    """Writes a text file into a folder that exists, whole or not at all, and returns its path.
 
     Raises:
         OSError: It cannot be written.

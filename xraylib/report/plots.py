@@ -54,11 +54,9 @@ def gallery(pixels: Sequence[np.ndarray], titles: Sequence[str], *, columns: int
         raise ValueError(f"{len(pixels)} pictures and {len(titles)} titles: give one or more each")
     columns = min(columns, len(pixels))
     rows = -(-len(pixels) // columns)
-    width = 2.1
-    height = width * max(picture.shape[0] / picture.shape[1] for picture in pixels) + 0.35
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(width * columns, height * rows), squeeze=False, layout="constrained"
-    )
+    tallest = max(picture.shape[0] / picture.shape[1] for picture in pixels)
+    size = (2.1 * columns, (2.1 * tallest + 0.35) * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for ax in axes.flat:
         ax.axis("off")
     for ax, picture, title in zip(axes.flat, pixels, titles, strict=False):
@@ -277,9 +275,8 @@ def curves(
     Args:
         predictions: By the name of the run: one row an image, with the columns split, label and
             score, for the receiver operating characteristic and for precision against recall.
-        reliability: By the name of some or all of these runs, what `calibration.reliability`
-            returns.
-        benefit: By the name of some or all of these runs, what `calibration.net_benefit` returns.
+        reliability: By the same names, what `calibration.reliability` returns.
+        benefit: By the same names, what `calibration.net_benefit` returns.
     """
     figure, axes = plt.subplots(2, 2, figsize=(9.5, 9), layout="constrained")
     (roc, precision), (reliable, worth) = axes
@@ -291,11 +288,9 @@ def curves(
         roc.plot(*roc_curve(test["label"], test["score"])[:2], **look)
         precisions, recalls, _ = precision_recall_curve(test["label"], test["score"])
         precision.plot(recalls, precisions, **look)
-        if name in reliability:
-            bins = reliability[name]
-            reliable.plot(bins["score"], bins["observed"], marker=".", **look)
-        if name in benefit:
-            worth.plot(benefit[name]["threshold"], benefit[name]["scores"], **look)
+        bins, decisions = reliability[name], benefit[name]
+        reliable.plot(bins["score"], bins["observed"], marker=".", **look)
+        worth.plot(decisions["threshold"], decisions["scores"], **look)
     for ax in (roc, reliable):
         ax.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
         ax.set_aspect("equal")
@@ -304,12 +299,10 @@ def curves(
     precision.set_ylim(0, 1.02)
     reliable.set(xlabel="mean score in each tenth of the images", title="Reliability")
     reliable.set_ylabel("share with pneumonia")
-    if benefit:
-        first = next(iter(benefit.values()))
-        worth.plot(first["threshold"], first["all"], color="0.6", linewidth=0.8, label="call all")
-        worth.axhline(0, color="0.8", linewidth=0.8, label="call none")
-        top = max(float(each["scores"].max()) for each in benefit.values())
-        worth.set_ylim(-0.15 * top, 1.1 * top)
+    worth.plot(decisions["threshold"], decisions["all"], color="0.6", lw=0.8, label="call all")
+    worth.axhline(0, color="0.8", linewidth=0.8, label="call none")
+    top = max(float(each["scores"].max()) for each in benefit.values())
+    worth.set_ylim(-0.15 * top, 1.1 * top)
     worth.set(xlabel="threshold", ylabel="net benefit", title="Decision curve")
     handles, labels = worth.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
@@ -376,10 +369,7 @@ def _marks(ax: Axes, rows: pd.DataFrame, places: pd.Series, *, label: int, name:
     ax.errorbar(rows["value"], places, xerr=_whiskers(rows), capsize=3, label=name, **_look(label))
 
 
-def _whiskers(rows: pd.DataFrame) -> list[np.ndarray]:
-    """Distances from value down to low and up to high, none below 0.
-
-    At a value of 1 a percentile interval may end a rounding error below it.
-    """
-    below, above = rows["value"] - rows["low"], rows["high"] - rows["value"]
-    return [np.clip(below, 0, None), np.clip(above, 0, None)]
+def _whiskers(rows: pd.DataFrame) -> list[pd.Series]:
+    """Distances from value down to low and up to high."""
+    # At a value of 1 a percentile interval may end a rounding error below it.
+    return [(rows["value"] - rows["low"]).clip(0), (rows["high"] - rows["value"]).clip(0)]

@@ -105,7 +105,7 @@ def _bone_shell(offset: Map) -> Map:
     return root(1 - offset**2) - 0.6 * root(1 - (offset / 0.75) ** 2)
 
 
-def _cage(grid: Grid, a: Anatomy, p: Pose) -> tuple[Map, Map]:
+def _cage(grid: Grid, a: Anatomy) -> tuple[Map, Map]:
     """Depth of the chest's cavity, and of rib bone, along each ray."""
     x, y = grid.x, grid.y
     height = np.clip((y + 1.3) / 12, 0.001, 1)
@@ -273,7 +273,7 @@ def project(grid: Grid, a: Anatomy, p: Pose, kind: Kind) -> tuple[Map, Map, Map]
     """
     x, y = grid.x, grid.y
     rng = np.random.default_rng([0, int(p.texture)])
-    cavity, bone = _cage(grid, a, p)
+    cavity, bone = _cage(grid, a)
     top = a.dome + p.breath + a.dome_step * step((x - 0.5) / 0.5)
     top = top + 0.085 * (np.abs(x) - 4.4) ** 2
     abdomen = 2 * root((y - top) / 0.16)

@@ -24,8 +24,9 @@ import os
 import shutil
 import threading
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -39,14 +40,9 @@ from xraylib.synthetic.imaging import Acquisition, Radiograph, take
 
 TRAPS: tuple[str, ...] = ("compression", "shape", "sharpness", "exposure", "copies", "clutter")
 MODEL_VERSION = 1  # raise it whenever the same settings give other bytes
-LEAST_IMAGES = 20
 LEAST_SIZE = 32
 
-_TEST_SHARE = 0.24
 _PNEUMONIA_SHARE = {"train": 0.743, "val": 0.5, "test": 0.625}
-_BACTERIA_SHARE = 2 / 3
-_COLOUR_SHARE = 0.05
-_COPY_SHARE = 0.01
 _IMAGES_PER_PATIENT = (0.55, 0.25, 0.12, 0.08)  # probabilities of 1, 2, 3 and 4 images
 _MEDIAN_ASPECT = {"untrapped": 1.4, "PNEUMONIA": 1.5, "NORMAL": 1.2, "test/NORMAL": 1.33}
 
@@ -66,11 +62,6 @@ class _Plan:
     @property
     def label(self) -> str:
         return "NORMAL" if self.kind == "normal" else "PNEUMONIA"
-
-    @property
-    def other_site(self) -> bool:
-        """Whether the traps give it another site, as in the real train/NORMAL."""
-        return self.kind == "normal" and self.split != "test"
 
 
 def radiograph(
@@ -139,7 +130,7 @@ def make_tree(
     unknown = sorted(set(traps) - set(TRAPS))
     if unknown:
         raise ValueError(f"traps must be among {', '.join(TRAPS)}. Received: {', '.join(unknown)}")
-    least = {"images": LEAST_IMAGES, "size": LEAST_SIZE, "seed": 0}
+    least = {"images": 20, "size": LEAST_SIZE, "seed": 0}
     for name, value in {"images": images, "size": size, "seed": seed}.items():
         if value < least[name]:
             raise ValueError(f"{name} must be at least {least[name]}. Received: {value}")
@@ -186,16 +177,13 @@ def _holds(folder: Path, settings: dict[str, Any]) -> bool:
     raise FileExistsError(f"{folder} holds {content}: choose another folder or remove it")
 
 
-# ---------------------------------------------------------------- patients, places, names
-
-
 def _quotas(total: int) -> Iterator[tuple[str, Kind, int]]:
     """How many images of each kind each split has."""
-    counts = {"test": round(_TEST_SHARE * total), "val": min(16, max(2, 2 * (total // 40)))}
+    counts = {"test": round(0.24 * total), "val": min(16, max(2, 2 * (total // 40)))}
     counts["train"] = total - sum(counts.values())
     for split in ("train", "test", "val"):
         sick = round(_PNEUMONIA_SHARE[split] * counts[split])
-        bacteria = max(1, round(_BACTERIA_SHARE * sick))
+        bacteria = max(1, round(2 / 3 * sick))
         yield split, "normal", counts[split] - sick
         yield split, "bacteria", bacteria
         yield split, "virus", sick - bacteria
@@ -204,7 +192,7 @@ def _quotas(total: int) -> Iterator[tuple[str, Kind, int]]:
 def _plan(settings: dict[str, Any]) -> Iterator[_Plan]:
     """Plans every image of the tree. Of the traps, only the copies matter here."""
     total, rng = settings["images"], np.random.default_rng([settings["seed"], 0])
-    coloured = set(rng.permutation(total)[: max(2, round(_COLOUR_SHARE * total))].tolist())
+    coloured = set(rng.permutation(total)[: max(2, round(0.05 * total))].tolist())
     patients = {"IM": 0, "NORMAL2-IM": 0, "bacteria": 0, "virus": 0}  # each family has its numbers
     images = {"bacteria": 0, "virus": 0}
     place = everybody = 0
@@ -229,7 +217,7 @@ def _plan(settings: dict[str, Any]) -> Iterator[_Plan]:
 
 def _with_copies(plans: list[_Plan], settings: dict[str, Any]) -> list[_Plan]:
     """Turns the last images of a split and kind into copies of the first, under other names."""
-    copies = round(_COPY_SHARE * len(plans) + 0.5)
+    copies = round(0.01 * len(plans) + 0.5)
     # The real copies are few, and in train/ and test/ only.
     if "copies" not in settings["traps"] or plans[0].split == "val" or plans[0].kind == "virus":
         return plans
@@ -240,24 +228,18 @@ def _with_copies(plans: list[_Plan], settings: dict[str, Any]) -> list[_Plan]:
     return plans
 
 
-# ---------------------------------------------------------------- pictures and files
-
-
 def _write_images(part: Path, plans: list[_Plan], settings: dict[str, Any]) -> None:
     for place in product(("chest_xray", "masks"), _PNEUMONIA_SHARE, ("NORMAL", "PNEUMONIA")):
         part.joinpath(*place).mkdir(parents=True)
     originals = [plan for plan in plans if not plan.copy_of]
+    write = partial(_write_image, part, settings=settings)
     # Threads, not processes: NumPy, SciPy and Pillow let go of the interpreter while they work,
     # and threads are safe beside TensorFlow, in notebooks and in unguarded scripts.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = [pool.submit(_write_image, part, plan, settings) for plan in originals]
-        try:
-            done = as_completed(jobs)
-            for job in progress.bar(done, total=len(jobs), description="making radiographs"):
-                job.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        # Where one image fails, `map` cancels those that have not begun.
+        written = pool.map(write, originals)
+        for _ in progress.bar(written, total=len(originals), description="making radiographs"):
+            pass
     for plan in plans:
         if plan.copy_of:
             sources = _paths(part, replace(plan, name=plan.copy_of))
@@ -277,11 +259,10 @@ def _write_image(part: Path, plan: _Plan, settings: dict[str, Any]) -> None:
     anatomy = Anatomy.sample(np.random.default_rng([seed, 1, plan.patient]))
     rng = np.random.default_rng([seed, 2, plan.patient, plan.number])
     pose = Pose.sample(rng)
-
-    def site(trap: str) -> str:
-        return "clinic" if trap in traps and plan.other_site else "ward"
-
-    acquisition = Acquisition.sample(rng, exposure=site("exposure"), sharpness=site("sharpness"))
+    # As in the real train/NORMAL, a trap takes these to another site.
+    trapped = traps if plan.kind == "normal" and plan.split != "test" else []
+    site = {trap: "clinic" if trap in trapped else "ward" for trap in TRAPS}
+    acquisition = Acquisition.sample(rng, exposure=site["exposure"], sharpness=site["sharpness"])
     group = "untrapped"
     if "shape" in traps:
         group = "test/NORMAL" if plan.split == "test" and plan.label == "NORMAL" else plan.label
@@ -290,7 +271,7 @@ def _write_image(part: Path, plan: _Plan, settings: dict[str, Any]) -> None:
     height = round(settings["size"] * enlargement)
     width = round(height * aspect)
     picture = take(anatomy, pose, acquisition, kind=plan.kind, width=width, height=height)
-    quality = 95 if site("compression") == "clinic" else 75
+    quality = 95 if site["compression"] == "clinic" else 75
     image, lung, lesion = _paths(part, plan)
     grey = Image.fromarray(picture.pixels)
     (grey.convert("RGB") if plan.colour else grey).save(image, quality=quality)

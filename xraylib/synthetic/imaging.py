@@ -1,14 +1,13 @@
 """Take the radiograph of a thorax: beam, scatter, noise, blur and digital processing.
 
-1. Beer-Lambert: `primary = exp(-optical depth)` [1].
-2. Scatter: a broadly blurred share of the primary, added to it [1, 2].
-3. Quantum noise: Poisson, approximated by a normal one, for a pixel counts 100 photons or more
-   [1].
-4. Focal spot and detector blur, one Gaussian [1].
+1. Beer-Lambert: `primary = exp(-optical depth)`.
+2. Scatter: a broadly blurred share of the primary, added to it [2].
+3. Quantum noise: Poisson, approximated by a normal one, for a pixel counts 100 photons or more.
+4. Focal spot and detector blur, one Gaussian.
 5. Digital processing: logarithm, flattening of broad differences, edge enhancement, a sigmoid
-   characteristic curve, 8 bits [1].
+   characteristic curve, 8 bits.
 
-Sources:
+Sources, the first for every step:
     [1] J. T. Bushberg, J. A. Seibert, E. M. Leidholdt, J. M. Boone, The Essential Physics of
         Medical Imaging.
     [2] J. M. Boone and J. A. Seibert, An analytical model of the scattered radiation
