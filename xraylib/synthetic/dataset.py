@@ -130,17 +130,12 @@ def make_tree(
     unknown = sorted(set(traps) - set(TRAPS))
     if unknown:
         raise ValueError(f"traps must be among {', '.join(TRAPS)}. Received: {', '.join(unknown)}")
-    least = {"images": 20, "size": LEAST_SIZE, "seed": 0}
-    for name, value in {"images": images, "size": size, "seed": seed}.items():
-        if value < least[name]:
-            raise ValueError(f"{name} must be at least {least[name]}. Received: {value}")
-    settings = {
-        "model_version": MODEL_VERSION,
-        "images": int(images),
-        "size": int(size),
-        "seed": int(seed),
-        "traps": [trap for trap in TRAPS if trap in traps],
-    }
+    numbers = {"images": int(images), "size": int(size), "seed": int(seed)}
+    for name, least in {"images": 20, "size": LEAST_SIZE, "seed": 0}.items():
+        if numbers[name] < least:
+            raise ValueError(f"{name} must be at least {least}. Received: {numbers[name]}")
+    chosen = [trap for trap in TRAPS if trap in traps]
+    settings = {"model_version": MODEL_VERSION, **numbers, "traps": chosen}
     if _holds(folder, settings):
         return folder
 
