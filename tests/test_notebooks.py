@@ -15,6 +15,7 @@ import yaml
 from PIL import Image
 from support.networks import mean_network
 
+from xraylib.data import loading
 from xraylib.data.preparation import Preparation
 from xraylib.data.tree import CLASSES
 from xraylib.evaluation import thresholds
@@ -176,12 +177,11 @@ def test_an_outside_image_is_prepared_as_those_of_training_were(tmp_path):
         Image.new("L", (40, 20), 255).save(path)
         rows.append({"path": path, "patient": f"{split} {label}", "split": split, "label": label})
     predictions = pd.DataFrame(rows).assign(score=0.5)
-    records.Run(tmp_path / "runs", step="01", parameters={"SEED": 0}, fingerprint="0").finish(
-        model=mean_network(),
-        history=None,
-        preparation=Preparation(8, fit="pad"),
+    images = loading.decode(predictions, Preparation(8, fit="pad"))
+    records.Run(tmp_path / "runs", step="01", parameters={"SEED": 0}, images=images).finish(
         predictions=predictions,
         metrics=thresholds.summary(predictions, resamples=0),
+        model=mean_network(),
     )
     needed = ("import ", "runs = selection", "OUTSIDE)")
     cells = [

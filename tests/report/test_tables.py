@@ -56,6 +56,13 @@ def test_runs_show_a_dash_for_what_does_not_apply(tmp_path):
     assert (network["px"], network["epochs"], network["seed"]) == ("64", "2 of 4", 3)
 
 
+def test_runs_say_how_many_files_could_not_be_read(tmp_path):
+    for seed, unreadable in enumerate([0, 2, None]):
+        run(tmp_path, "01_cnn", predictions(0.1), seed=seed, unreadable=unreadable)
+    table = tables.runs(records.read(tmp_path).records)
+    assert table["unreadable"].tolist() == ["0", "2", "-"]
+
+
 def reached(runs=1):
     rows = [
         ("01", split, metric, 0.75, 0.7, 0.8, 0.02 if runs > 1 else np.nan, runs)

@@ -60,8 +60,10 @@ def runs(records: Sequence[Record]) -> pd.DataFrame:
     Returns:
         The columns run (the folder's name, which begins with the step's), px, epochs (the best of
         how many), seed, validation AUC, and of test AUC, accuracy, sensitivity and specificity,
-        all with their intervals. What does not apply, as the epochs of a baseline, is a dash.
+        all with their intervals; and unreadable, how many files were left out because they cannot
+        be read, where there are any. What does not apply, as the epochs of a baseline, is a dash.
     """
+    some_unreadable = any(record.unreadable for record in records)
     rows = []
     for record in records:
         at_half = record.metrics[record.metrics["rule"] == Rule.HALF]
@@ -76,6 +78,9 @@ def runs(records: Sequence[Record]) -> pd.DataFrame:
             }
             | {name: texts.get((split, metric), "-") for split, metric, name in _HEADLINES}
         )
+        if some_unreadable:
+            unknown = record.unreadable is None
+            rows[-1]["unreadable"] = "-" if unknown else str(record.unreadable)
     return pd.DataFrame(rows)
 
 

@@ -9,7 +9,7 @@ METRIC_COLUMNS: Final = ("split", "rule", "threshold", "metric", "value", "low",
 _REQUIRED: Final = ("step", "parameters", "fingerprint", "finished", "metrics")
 _TYPES: Final = {
     **dict.fromkeys(("step", "fingerprint", "finished", "network", "precision", "device"), str),
-    **dict.fromkeys(("seed", "weight_count", "epochs", "best_epoch"), int),
+    **dict.fromkeys(("seed", "weight_count", "epochs", "best_epoch", "unreadable"), int),
     **dict.fromkeys(("metrics", "counts", "perturbation_effects", "swap_effects"), list),
     **dict.fromkeys(("parameters", "versions", "preparation"), dict),
 }

@@ -29,6 +29,8 @@ from xraylib.runs import formats
 if TYPE_CHECKING:
     import keras
 
+    from xraylib.data.loading import Images
+
 PREDICTION_COLUMNS: Final = ("path", "patient", "split", "label", "score", "subtype")
 # Where a run and its data are stored does not make it another run.
 PLACES: Final = ("RUN_DIR", "SOURCE")
@@ -57,6 +59,7 @@ class Record:
         device: The GPUs or the processor.
         versions: Of Python and of the packages that the numbers depend on.
         counts: Images of each split, with the columns split and images; None if unknown.
+        unreadable: How many files were left out because they cannot be read; None if unknown.
         perturbation_effects: As `perturbations.effects` returns it; None if not measured.
         swap_effects: As `swaps.effects` returns it; None if not measured.
     """
@@ -78,6 +81,7 @@ class Record:
     device: str | None = None
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     counts: pd.DataFrame | None = None
+    unreadable: int | None = None
     perturbation_effects: pd.DataFrame | None = None
     swap_effects: pd.DataFrame | None = None
 
@@ -164,7 +168,7 @@ class Run:
         folder: For this and other runs, a notebook's `RUN_DIR`; made if missing.
         step: The notebook's name without its ending, e.g. `"01_basic_cnn"`.
         parameters: All parameters of the notebook, JSON values.
-        fingerprint: Of the data, as `loading.Images` has it.
+        images: The data, as `loading.decode` returns them.
 
     Attributes:
         folder: The run's own folder.
@@ -176,18 +180,13 @@ class Run:
     """
 
     def __init__(
-        self,
-        folder: Path | str,
-        *,
-        step: str,
-        parameters: dict[str, Any],
-        fingerprint: str,
+        self, folder: Path | str, *, step: str, parameters: dict[str, Any], images: "Images"
     ) -> None:
         identity = {name: value for name, value in parameters.items() if name not in PLACES}
-        digest = hashlib.sha256(json.dumps([identity, fingerprint], sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps([identity, images.fingerprint], sort_keys=True).encode())
         self.step = step
         self.parameters = parameters
-        self.fingerprint = fingerprint
+        self.images = images
         self.folder = Path(folder).expanduser() / f"{step}-{digest.hexdigest()[:8]}"
         self.checkpoint = self.folder / "checkpoint"
         try:
@@ -211,26 +210,22 @@ class Run:
     def finish(
         self,
         *,
-        model: "keras.Model | None",
-        history: pd.DataFrame | None,
-        preparation: Preparation | None,
         predictions: pd.DataFrame,
         metrics: pd.DataFrame,
-        counts: pd.DataFrame | None = None,
+        model: "keras.Model | None" = None,
+        history: pd.DataFrame | None = None,
         perturbation_effects: pd.DataFrame | None = None,
         swap_effects: pd.DataFrame | None = None,
     ) -> Path:
         """Write everything, the record last, and remove the checkpoint.
 
         Args:
-            model: The trained network; None for what is no network, such as `shortcuts.baseline`.
-            history: As `training.fit` returns it; None for what has no epochs.
-            preparation: How its images were prepared, for whoever scores others with it; None for
-                what is no network.
             predictions: One row an image of validation and test, with `PREDICTION_COLUMNS`; other
                 columns are left out. The paths are stored from the data's folder on.
             metrics: As `thresholds.summary` returns it.
-            counts: Images of each split, as `loading.Images.counts` returns it, if known.
+            model: The trained network; None for what is no network, such as `shortcuts.baseline`,
+                whose images are counted in its predictions.
+            history: As `training.fit` returns it; None for what has no epochs.
             perturbation_effects: As `perturbations.effects` returns it, if measured.
             swap_effects: As `swaps.effects` returns it, if measured.
 
@@ -248,18 +243,18 @@ class Run:
         stored["patient"] = [
             str(patient).removeprefix(f"{top.as_posix()}/") for patient in stored["patient"]
         ]
-        record = {
+        known = [field.name for field in dataclasses.fields(Record) if field.name != "folder"]
+        record = dict.fromkeys(known) | {
             "step": self.step,
             "parameters": self.parameters,
             "seed": self.parameters.get("SEED"),
-            "fingerprint": self.fingerprint,
-            "preparation": dataclasses.asdict(preparation) if preparation else None,
-            **_about_model(model),
+            "fingerprint": self.images.fingerprint,
+            **self._about_model(model, stored),
             **_about_training(history),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "device": machine.device(),
             "versions": machine.versions(),
-            "counts": _rows(counts),
+            "unreadable": len(self.images.unreadable),
             "metrics": _rows(metrics),
             "perturbation_effects": _rows(perturbation_effects),
             "swap_effects": _rows(swap_effects),
@@ -275,6 +270,21 @@ class Run:
         shutil.rmtree(self.checkpoint, ignore_errors=True)
         self._lock.release(force=True)
         return path
+
+    def _about_model(
+        self, model: "keras.Model | None", predictions: pd.DataFrame
+    ) -> dict[str, Any]:
+        if model is None:
+            counts = predictions.groupby("split").size().rename("images").reset_index()
+            return {"counts": _rows(counts)}
+        computed = {layer.compute_dtype for layer in model.layers}
+        return {
+            "network": model.name,
+            "weight_count": model.count_params(),
+            "precision": "bfloat16" if "bfloat16" in computed else "float32",
+            "preparation": dataclasses.asdict(self.images.preparation),
+            "counts": _rows(self.images.counts()),
+        }
 
 
 def read(folder: Path | str) -> Reading:
@@ -366,17 +376,9 @@ def _checked(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions[list(PREDICTION_COLUMNS)].fillna({"subtype": ""})
 
 
-def _about_model(model: "keras.Model | None") -> dict[str, Any]:
-    if model is None:
-        return {"network": None, "weight_count": None, "precision": None}
-    computed = {layer.compute_dtype for layer in model.layers}
-    precision = "bfloat16" if "bfloat16" in computed else "float32"
-    return {"network": model.name, "weight_count": model.count_params(), "precision": precision}
-
-
 def _about_training(history: pd.DataFrame | None) -> dict[str, Any]:
     if history is None:
-        return {"epochs": None, "best_epoch": None, "training_seconds": None}
+        return {}
     return {
         "epochs": int(history["epoch"].max()),
         "best_epoch": best_epoch(history),
