@@ -237,13 +237,6 @@ def test_no_array(tmp_path, content):
         cache.array(tmp_path / "a.npy")
 
 
-def test_an_array_of_another_format(tmp_path):
-    with (tmp_path / "a.npy").open("wb") as file:
-        np.lib.format.write_array(file, np.zeros(3), version=(2, 0))
-    with pytest.raises(ValueError, match=r"not an array of version 1\.0"):
-        cache.array(tmp_path / "a.npy")
-
-
 # ------------------------------------------------------------------ data_set_locked
 
 

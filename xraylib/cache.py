@@ -28,6 +28,7 @@ Kind = Literal["pixels", "features"]
 # The description of an entry, and the beginning of the name of an unfinished one.
 ABOUT: Final = "about.json"
 WRITING: Final = ".writing-"
+_BLOCK: Final = 2**20
 
 _Content = TypeVar("_Content")
 
@@ -35,8 +36,7 @@ _Content = TypeVar("_Content")
 def cache_folder() -> Path:
     """Returns the folder of everything that is made or downloaded once, and creates it.
 
-    It is the environment variable `XRAYLIB_CACHE` if that is set, else the user's cache folder of
-    the operating system.
+    It is `XRAYLIB_CACHE` of the environment, else the operating system's cache folder of the user.
 
     Raises:
         CacheError: The folder cannot be created.
@@ -66,10 +66,10 @@ def load_or_make(
 ) -> _Content:
     """Reads an entry of the cache, and makes it first if it is missing or damaged.
 
-    An entry appears at once and complete. If two processes need the same one, the second waits.
-    Each file has a checksum, so that an entry that was cut short or changed is noticed when it is
-    opened, and made again. If the cache folder cannot be written, the entry is made in a temporary
-    folder and lasts as long as this process. One warning tells of every such trouble.
+    An entry appears at once and complete. If two processes need the same one, the second waits. By
+    a checksum of each file, an entry that was cut short or changed is noticed when it is opened,
+    and made again. If the cache folder cannot be written, the entry is made in a temporary folder
+    and lasts as long as this process. One warning tells of every such trouble.
 
     Args:
         kind: The folder of all entries of this kind.
@@ -84,8 +84,7 @@ def load_or_make(
         The result of `read`.
 
     Raises:
-        OSError: Neither the cache folder nor the temporary one can be written; the message says
-            what is missing and what to do.
+        OSError: Neither the cache folder nor the temporary one can be written.
     """
     place = "the cache"
     try:
@@ -129,8 +128,7 @@ def load_or_make(
 def data_set_locked(name: str) -> Iterator[None]:
     """Holds the lock of a data set between processes and threads; `prune` then leaves it alone.
 
-    Args:
-        name: The name of its folder in the cache folder.
+    The name is that of its folder in the cache folder.
 
     Raises:
         CacheError: The cache folder cannot be created, or does not support locks.
@@ -150,29 +148,16 @@ def data_set_locked(name: str) -> Iterator[None]:
 
 
 def array(path: Path) -> np.ndarray:
-    """Maps an array of an entry into memory.
+    """Maps an array that `numpy.save` has written into memory, read-only.
 
     The array outlives the removal of its file, except on Windows, where the file cannot be removed
     as long as it is mapped.
-
-    Args:
-        path: A file that `numpy.save` has written.
-
-    Returns:
-        The array, read-only, with the shape and dtype of the file.
 
     Raises:
         ValueError: The file is no such file, or is cut short.
         OSError: It cannot be opened.
     """
-    with path.open("rb") as file:
-        if np.lib.format.read_magic(file) != (1, 0):
-            raise ValueError("not an array of version 1.0")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        return np.memmap(file, dtype, "r", offset=file.tell(), shape=shape)
-
-
-# ------------------------------------------------------------------------------ one entry
+    return np.lib.format.open_memmap(path, mode="r")
 
 
 def _opened(folder: Path, read: Callable[[Path], _Content]) -> tuple[_Content | None, str]:
@@ -196,8 +181,7 @@ def _damage(folder: Path) -> str:
     path = folder / ABOUT
     if not path.exists():
         return ""  # older than the checksums: its reader decides
-    files = json.loads(path.read_text(encoding="utf-8"))["files"]
-    for name, (size, checksum) in files.items():
+    for name, (size, checksum) in json.loads(path.read_text(encoding="utf-8"))["files"].items():
         actual = (folder / name).stat().st_size
         if actual != size:
             return f"damaged ({name} has {actual:,} bytes instead of {size:,})"
@@ -207,14 +191,12 @@ def _damage(folder: Path) -> str:
 
 
 def _checksum(path: Path) -> int:
-    """Returns the CRC-32 of a file, read through a small buffer to save memory."""
-    buffer = bytearray(1 << 20)
+    """Returns the CRC-32 of a file, read in small blocks to save memory."""
     checksum = 0
-    blocks = -(-path.stat().st_size // len(buffer))
-    with path.open("rb", buffering=0) as file:
+    blocks = -(-path.stat().st_size // _BLOCK)
+    with path.open("rb") as file:
         for _ in progress.bar(range(blocks), total=blocks, description="checking"):
-            count = file.readinto(buffer) or 0
-            checksum = zlib.crc32(memoryview(buffer)[:count], checksum)
+            checksum = zlib.crc32(file.read(_BLOCK), checksum)
     return checksum
 
 
@@ -227,10 +209,8 @@ def _make(folder: Path, *, what: str, size: int, make: Callable[[Path], None]) -
     ) as half_written:
         path = Path(half_written)
         make(path)
-        files = {
-            file.name: (file.stat().st_size, _checksum(file)) for file in sorted(path.iterdir())
-        }
-        about = json.dumps({"what": what, "files": files}, indent=1)
+        files = {each.name: (each.stat().st_size, _checksum(each)) for each in path.iterdir()}
+        about = json.dumps({"what": what, "files": dict(sorted(files.items()))}, indent=1)
         (path / ABOUT).write_text(about + "\n", encoding="utf-8")
         try:
             path.rename(folder)
@@ -252,14 +232,10 @@ def remove(folder: Path) -> None:
     if folder.is_symlink():  # the data of somebody who keeps them elsewhere
         folder.unlink()
         return
-    doomed = folder
     if not folder.name.startswith(WRITING):
-        doomed = folder.with_name(f"{WRITING}{folder.name}-{os.getpid()}-{time.time_ns()}")
-        folder.rename(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
-
-
-# ------------------------------------------------------------------------------ locks
+        name = f"{WRITING}{folder.name}-{os.getpid()}-{time.time_ns()}"
+        folder = folder.rename(folder.with_name(name))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -291,9 +267,9 @@ def locked(folder: Path, *, wait: bool) -> Iterator[None]:
 
 def _lock_path(folder: Path) -> Path:
     """The lock of an entry or data set. An unfinished entry has the lock of the complete one."""
-    name = folder.name
-    if name.startswith(WRITING):
-        name = name.removeprefix(WRITING).split("-")[0]
+    name = folder.name.removeprefix(WRITING)
+    if name != folder.name:
+        name = name.split("-")[0]
     return folder.with_name(f"{name}.lock")
 
 

@@ -11,18 +11,12 @@ def whole(path: Path | str) -> Iterator[Path]:
 
     A process that is killed meanwhile, or a disk that is full, leaves what was at `path` before.
 
+    The unfinished file lies beside it, in a folder that exists, has the same suffix, and is removed
+    after any error. One process at a time writes there.
+
     Example:
         >>> with whole("record.json") as unfinished:  # doctest: +SKIP
         ...     unfinished.write_text("{}")
-
-    Args:
-        path: Of the file; its folder exists. One process at a time writes there.
-
-    Yields:
-        The path of an unfinished file beside it, with the same suffix.
-
-    Raises:
-        OSError: It cannot be written. The unfinished file is removed, as after any other error.
     """
     path = Path(path)
     unfinished = path.with_name(f".writing-{path.name}")

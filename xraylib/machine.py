@@ -46,20 +46,15 @@ def gpus() -> list[str]:
 
 def instructions() -> set[str]:
     """The instruction sets of the processor as Linux names them, e.g. `"avx2"`; empty elsewhere."""
-    lines = [line.split(":", 1) for line in _cpuinfo().splitlines()]
-    return {
-        name
-        for line in lines
-        if line[0].strip() in ("flags", "Features")  # the latter on ARM
-        for name in line[-1].split()
-    }
+    lines = [line.partition(":") for line in _cpuinfo().splitlines()]
+    flags = ("flags", "Features")  # the latter on ARM
+    return {name for key, _, names in lines if key.strip() in flags for name in names.split()}
 
 
 def native_bfloat16() -> tuple[bool, str]:
-    """Whether this machine has instructions for bfloat16; without them it is slower than float32.
+    """Whether this machine has instructions for bfloat16, and the reason in a few words.
 
-    Returns:
-        Whether it has, and the reason in a few words. Of several GPUs the oldest one counts.
+    Without them bfloat16 is slower than float32. Of several GPUs the oldest one counts.
     """
     if gpus():
         capability = _compute_capability()
@@ -82,12 +77,8 @@ def _compute_capability() -> float:
     """The lowest of all GPUs; 0 where the driver does not report it."""
     if shutil.which("nvidia-smi") is None:
         return 0.0
-    query = subprocess.run(
-        ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    query = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         return min(float(line) for line in query.stdout.split())
     except ValueError:

@@ -13,32 +13,29 @@ from xraylib import cache
 COLUMNS: Final = ("name", "what", "bytes", "used", "state")
 
 # Nothing else in the cache folder is ever removed, for XRAYLIB_CACHE may be somebody's home.
-_KINDS: Final[dict[cache.Kind, str]] = {
-    "pixels": "decoded images",
-    "features": "features of frozen layers",
-}
-_DATA_SETS: Final = {
+_CONTENTS: Final = {
+    "pixels/*": "decoded images",
+    "features/*": "features of frozen layers",
     "kaggle": "data set, put there by hand",
     "synthetic-*": "synthetic radiographs",
 }
-_UNITS: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS: Final = ("", "K", "M", "G", "T")
 
 
 def entries() -> pd.DataFrame:
     """Lists what is in the cache folder.
 
     Returns:
-        One row an entry or data set, the last used first, with the columns name (its path below
-        the cache folder), what (the content in words), bytes, used (time of last use, or of making
-        for a data set, UTC) and state: `"in use"` while it is being made, `"unfinished"` if a
-        process was stopped while making it, or empty.
+        One row an entry or data set, the last used first, with the columns name (its path below the
+        cache folder), what (its content in words), bytes, used (when it was used last, or a data
+        set made, UTC) and state: `"in use"` while it is being made, `"unfinished"` if a process was
+        stopped while making it, or empty.
 
     Raises:
         CacheError: The cache folder cannot be created.
     """
     top = cache.cache_folder()
-    folders = [(folder, what) for kind, what in _KINDS.items() for folder in (top / kind).glob("*")]
-    folders += [(folder, what) for name, what in _DATA_SETS.items() for folder in top.glob(name)]
+    folders = [(folder, what) for name, what in _CONTENTS.items() for folder in top.glob(name)]
     rows = [_row(top, folder, what) for folder, what in sorted(folders) if folder.is_dir()]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.sort_values("used", ascending=False, kind="stable").reset_index(drop=True)
@@ -65,7 +62,7 @@ def prune(to: int = 0, *, everything: bool = False) -> pd.DataFrame:
         raise ValueError(f"to must be 0 bytes or more. Received: {to}")
     table = entries()
     if not everything:
-        table = table[table["name"].str.split("/").str[0].isin(list(_KINDS))]
+        table = table[table["name"].str.contains("/")]
     left = int(table["bytes"].sum())
     table = table.assign(complete=table["state"] != "unfinished").sort_values(["complete", "used"])
     removed = []
@@ -88,12 +85,10 @@ def parse_size(text: str) -> int:
         >>> parse_size("1.5 GB")
         1500000000
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?b?)\s*", text, re.IGNORECASE)
-    unit = match[2].upper() if match else "?"
-    unit = unit if unit in _UNITS else f"{unit}B"
-    if not match or unit not in _UNITS:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)b?\s*", text, re.IGNORECASE)
+    if not match:
         raise ValueError(f'give a size such as "5GB" or "500MB". Received: {text!r}')
-    return round(float(match[1]) * _UNITS[unit])
+    return round(float(match[1]) * 1000 ** _UNITS.index(match[2].upper()))
 
 
 def _row(top: Path, folder: Path, what: str) -> dict[str, object]:

@@ -11,7 +11,8 @@ from xraylib.errors import DataSourceError
 KAGGLE = pd.DataFrame(
     [
         {"split": split, "label": label}
-        for (split, label), count in index.KAGGLE_COUNTS.items()
+        for split, counts in index.KAGGLE_COUNTS.items()
+        for label, count in enumerate(counts)
         for _ in range(count)
     ]
 )

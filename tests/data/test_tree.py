@@ -26,7 +26,7 @@ def test_image_files_of_a_folder_that_lies_in_a_hidden_one(tmp_path):
 
 
 def test_image_files_of_nothing(tmp_path):
-    with pytest.raises(DataSourceError, match=r"no such folder of images.*Received: .*nowhere"):
+    with pytest.raises(DataSourceError, match=r"cannot list the folder .*nowhere \(.+\): give one"):
         image_files(tmp_path / "nowhere")
 
 

@@ -7,7 +7,6 @@ without the lungs.
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +16,6 @@ import pandas as pd
 from xraylib.audit import duplicates, shortcuts
 from xraylib.audit.finding import Finding, Severity, not_judged
 from xraylib.data.index import class_names
-
-COLUMNS: Final = ("check", "severity", "count", "meaning", "examples")
 
 # The hash of a picture with a smaller spread consists of rounding errors.
 _FLAT: Final = 1.0
@@ -35,8 +32,7 @@ def findings(measured: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
         seed: Random seed of the baselines.
 
     Returns:
-        Table of the `Finding`s, with their attributes as columns. Shortcuts and shifts are judged
-        as in `shortcuts.find`.
+        Table of the `Finding`s, with their attributes as columns.
 
     Raises:
         ValueError: The table has no images.
@@ -54,7 +50,7 @@ def findings(measured: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     results = [
         _unreadable(everything),
         _misnamed(rows),
-        _images_per_class(rows, everything, names),
+        _images_per_class(everything, names),
         *_exact_copies(rows),
         *_near_copies(rows),
         _patients_across_splits(rows),
@@ -62,21 +58,18 @@ def findings(measured: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
         _class_priors(rows, names),
         *shortcuts.find(rows, names, seed=seed),
     ]
-    return pd.DataFrame([asdict(result) for result in results], columns=list(COLUMNS))
+    return pd.DataFrame(results)
 
 
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-# ---------------------------------------------------------------- files
-
-
 def _unreadable(everything: pd.DataFrame) -> Finding:
     broken = everything[everything["problem"] != ""]
     count = len(broken)
-    readable = everything.loc[everything["problem"] == "", "label"].nunique()
-    class_is_lost = readable < everything["label"].nunique()
+    readable = everything[everything["problem"] == ""]
+    class_is_lost = readable["label"].nunique() < everything["label"].nunique()
     return Finding(
         "unreadable files",
         "severe" if class_is_lost else "warning" if count else "fine",
@@ -105,11 +98,10 @@ def _misnamed(rows: pd.DataFrame) -> Finding:
     )
 
 
-def _images_per_class(
-    rows: pd.DataFrame, everything: pd.DataFrame, names: dict[int, str]
-) -> Finding:
+def _images_per_class(everything: pd.DataFrame, names: dict[int, str]) -> Finding:
+    readable = (everything["problem"] == "").groupby([everything["split"], everything["label"]])
     counts = {
-        f"{split}/{name}": int(((rows["split"] == split) & (rows["label"] == label)).sum())
+        f"{split}/{name}": int(readable.sum().get((split, label), 0))
         for split in everything["split"].unique()
         for label, name in names.items()
     }
@@ -127,8 +119,6 @@ def _images_per_class(
         [f"{place}: {count}" for place, count in few.items()][:3],
     )
 
-
-# ---------------------------------------------------------------- copies
 
 _MEANING_OF_COPIES: Final = {
     "within a split": "in the same split and class: they count more than once, and may end up on "
@@ -174,13 +164,13 @@ def _near_copies(rows: pd.DataFrame) -> Iterator[Finding]:
     pairs = pairs[contents[pairs["first"]] != contents[pairs["second"]]]
     first, second = (distinct.iloc[pairs[side]].reset_index() for side in ("first", "second"))
     same_side, same_class = first["side"] == second["side"], first["label"] == second["label"]
-    flat_images = _counted(int(flat.sum()), "flat image")
-    not_compared = f" Not compared: {flat_images}." if flat.any() else ""
-    for where, chosen in (
-        ("within a split", same_side & same_class),
-        ("across splits", ~same_side),
-        ("across classes", ~same_class),
-    ):
+    not_compared = f" Not compared: {_counted(flat.sum(), 'flat image')}." if flat.any() else ""
+    copies = {
+        "within a split": same_side & same_class,
+        "across splits": ~same_side,
+        "across classes": ~same_class,
+    }
+    for where, chosen in copies.items():
         count = int(chosen.sum())
         several_patients = bool((first["patient"] != second["patient"])[chosen].any())
         meaning = (
@@ -206,9 +196,6 @@ def _severity_of_copies(where: str, count: int, several_patients: bool) -> Sever
         return "severe"
     # Copies of one patient stay together if the data are split by patient.
     return "warning" if several_patients else "note"
-
-
-# ---------------------------------------------------------------- patients and classes
 
 
 def _patients_across_splits(rows: pd.DataFrame) -> Finding:

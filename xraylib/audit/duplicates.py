@@ -9,9 +9,6 @@ from PIL import Image
 
 from xraylib import progress
 
-_HASH_SIZE: Final = 16
-_BITS: Final = _HASH_SIZE**2
-_BYTES: Final = _BITS // 8
 # Hashes compared with all others at a time: 256 times 5,856 float32 are 6 MB.
 _BLOCK: Final = 256
 
@@ -36,45 +33,36 @@ def perceptual_hash(pixels: np.ndarray) -> str:
     from scipy.fft import dctn
 
     small = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BILINEAR)  # antialiased
-    low = dctn(np.asarray(small, np.float32), type=2)[:_HASH_SIZE, :_HASH_SIZE]
+    low = dctn(np.asarray(small, np.float32), type=2)[:16, :16]
     return np.packbits(low > np.median(low)).tobytes().hex()
 
 
 def hash_bytes(hashes: Iterable[str]) -> np.ndarray:
-    """Converts hexadecimal hashes for `near_copies`.
-
-    Args:
-        hashes: 64 digits each, as `perceptual_hash` returns them.
-
-    Returns:
-        uint8 (n, 32).
+    """Converts hashes of `perceptual_hash` to uint8, (n, 32), for `near_copies`.
 
     Raises:
-        ValueError: A hash is missing or has another length.
+        ValueError: A hash is missing or has not 64 digits.
     """
     hashes = list(hashes)
     for each in hashes:
-        if not isinstance(each, str) or len(each) != 2 * _BYTES:
-            raise ValueError(
-                f"a hash must have {2 * _BYTES} hexadecimal digits. Received: {each!r}"
-            )
-    return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, _BYTES)
+        if not isinstance(each, str) or len(each) != 64:
+            raise ValueError(f"a hash must have 64 hexadecimal digits. Received: {each!r}")
+    return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, 32)
 
 
 def near_copies(hashes: np.ndarray, *, distance: int = 20) -> pd.DataFrame:
     """Finds all pairs of hashes that differ in few bits.
 
     A copy that was saved again differs in a few of 256 bits, while the most similar of 5,808
-    different radiographs of the Kaggle set differ in 38. Leave out the hashes of flat pictures,
-    which mean nothing.
+    different radiographs of the Kaggle set differ in 38. Leave out flat pictures.
 
     Args:
         hashes: uint8 (n, 32), as `hash_bytes` returns them.
         distance: The largest number of different bits, 0 to 256.
 
     Returns:
-        Table with one row a pair, sorted, and the int columns first and second, positions in
-        `hashes` with first < second, and distance.
+        One row a pair, sorted, with the int columns first and second, positions in `hashes` with
+        first < second, and distance.
 
     Raises:
         ValueError: `hashes` has another shape or dtype, or `distance` is out of range.
@@ -84,19 +72,17 @@ def near_copies(hashes: np.ndarray, *, distance: int = 20) -> pd.DataFrame:
         [[0, 2, 1]]
     """
     hashes = np.asarray(hashes)
-    if hashes.dtype != np.uint8 or hashes.ndim != 2 or hashes.shape[1] != _BYTES:
-        raise ValueError(
-            f"hashes must be (n, {_BYTES}) uint8. Received: {hashes.shape} {hashes.dtype}"
-        )
-    if not 0 <= distance <= _BITS:
-        raise ValueError(f"distance must be 0 to {_BITS} bits. Received: {distance}")
+    if hashes.dtype != np.uint8 or hashes.ndim != 2 or hashes.shape[1] != 32:
+        raise ValueError(f"hashes must be (n, 32) uint8. Received: {hashes.shape} {hashes.dtype}")
+    if not 0 <= distance <= 256:
+        raise ValueError(f"distance must be 0 to 256 bits. Received: {distance}")
     # With +1 and -1 for the bits, the inner product is 256 - 2 * distance, exact in float32.
     signs = 2 * np.unpackbits(hashes, axis=1).astype(np.float32) - 1
     starts = range(0, len(signs), _BLOCK)
     pairs = [np.empty((0, 3), int)]
     for start in progress.bar(starts, total=len(starts), description="comparing"):
         products = signs[start : start + _BLOCK] @ signs[start:].T
-        first, second = np.nonzero(np.triu(products >= _BITS - 2 * distance, k=1))
-        distances = (_BITS - products[first, second].astype(int)) // 2
+        first, second = np.nonzero(np.triu(products >= 256 - 2 * distance, k=1))
+        distances = (256 - products[first, second].astype(int)) // 2
         pairs.append(np.column_stack([first + start, second + start, distances]))
     return pd.DataFrame(np.concatenate(pairs), columns=["first", "second", "distance"])

@@ -28,11 +28,7 @@ class Finding:
 
 
 def not_judged(check: str, reason: str) -> Finding:
-    """The finding of a check that the data do not allow.
-
-    Args:
-        check: The check's name.
-        reason: What is missing, without a full stop.
+    """The finding of a check that the data do not allow, for a reason without a full stop.
 
     Example:
         >>> not_judged("shift: size", "there are no train and test splits").meaning

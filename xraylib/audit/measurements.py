@@ -18,16 +18,8 @@ from xraylib import errors, progress
 from xraylib.audit import duplicates
 from xraylib.data import reading, resizing
 
-FILE_FACTS: Final = (
-    "width",
-    "height",
-    "aspect",
-    "megapixels",
-    "bytes",
-    "bytes_per_pixel",
-    "quality",
-    "colour",
-)
+_SIZES: Final = ("width", "height", "aspect", "megapixels", "bytes", "bytes_per_pixel")
+FILE_FACTS: Final = (*_SIZES, "quality", "colour")
 _RINGS: Final = tuple(f"ring_{number}" for number in range(1, 8))
 PIXEL_FACTS: Final = ("bytes", "mean", "spread", "black_share", *_RINGS)
 
@@ -73,8 +65,7 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
             bytes: float, size on disk;
             bytes_per_pixel: bytes / (width x height);
             quantization: Sum of the luminance quantization table; NaN for a PNG;
-            quality: 1 to 100, the setting of libjpeg whose table has the nearest sum (ITU-T T.81,
-                Annex K.1, scaled as libjpeg does); NaN for a PNG;
+            quality: As `jpeg_quality` estimates it;
             sha256: str, 64 hexadecimal digits of the file's bytes;
             phash: str, `duplicates.perceptual_hash` of the pixels;
             mean, spread: Mean and standard deviation of the grey pixels in [0, 255] at 224 x 224;
@@ -97,25 +88,17 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
     columns = pd.DataFrame(rows, columns=list(_UNKNOWN))
     # pandas would make NaN of a hash that is None.
     columns["phash"] = pd.Series([row["phash"] for row in rows], dtype=object)
-    return table.reset_index(drop=True).assign(**{name: columns[name] for name in columns})
+    return table.reset_index(drop=True).assign(**dict(columns.items()))
 
 
-def jpeg_quality(path: Path | str, *, content: bytes | None = None) -> float:
-    """Estimates the quality that a JPEG was saved at.
-
-    Args:
-        path: Path of an image file.
-        content: Its bytes, if they have been read already; None reads them.
+def jpeg_quality(content: bytes) -> float:
+    """Estimates the quality that the JPEG of these bytes was saved at.
 
     Returns:
-        1 to 100, the setting of libjpeg whose quantization table has the nearest sum; NaN for a
-        PNG.
-
-    Raises:
-        UnreadableImage: The file is not an image.
+        1 to 100, the setting of libjpeg whose quantization table (ITU-T T.81, Annex K.1, scaled as
+        libjpeg does) has the nearest sum; NaN for a PNG.
     """
-    stored = reading.stored(path) if content is None else content
-    return _quality(_quantization(stored)[0])
+    return _quality(_quantization(content)[0])
 
 
 def _measured(path: Path) -> dict[str, object]:
@@ -123,9 +106,8 @@ def _measured(path: Path) -> dict[str, object]:
     row: dict[str, object] = dict(_UNKNOWN)
     try:
         content = reading.stored(path)
-        row["bytes"] = float(len(content))
-        row["format"] = _format(content)
-        row["sha256"] = hashlib.sha256(content).hexdigest()
+        digest = hashlib.sha256(content).hexdigest()
+        row |= {"bytes": float(len(content)), "format": _format(content), "sha256": digest}
         pixels = reading.grey(path, content=content)
     except errors.UnreadableImage as error:
         return row | {"problem": str(error).removeprefix(f"{path} ")}
@@ -155,7 +137,7 @@ def _format(content: bytes) -> str:
 
 @functools.cache
 def _quantization_sums() -> np.ndarray:
-    """The sums of libjpeg's luminance tables of quality 1 to 100, (100,), decreasing."""
+    """The sums of libjpeg's luminance tables of quality 1 to 100, (100,)."""
     quality = np.arange(1, 101)[:, np.newaxis]
     percent = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
     table = np.array(_ANNEX_K.split(), int)

@@ -49,8 +49,7 @@ def separation(values: pd.Series, positive: pd.Series, patients: pd.Series) -> S
         patients: The patient of each image.
 
     Returns:
-        The AUC with its interval, ties counted half; None if a group has fewer than
-        `LEAST_PATIENTS` patients.
+        The AUC, ties counted half; None if a group has fewer than `LEAST_PATIENTS` patients.
 
     Example:
         >>> values = pd.Series([5, 6, 7, 8, 9, 0, 1, 2, 3, 4])

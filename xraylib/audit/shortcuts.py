@@ -1,9 +1,8 @@
 """Find what separates the classes or the splits without the lungs.
 
 `find` judges the numbers of `measurements`, one at a time and several together; `baseline` is the
-model of several, and shows how far one gets without looking at the lungs. None of these numbers
-says anything about disease. Where one separates the classes all the same, a network can learn it
-instead of pneumonia.
+model of several. Where a number that says nothing about disease separates the classes all the same,
+a network can learn it instead of pneumonia.
 """
 
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ import pandas as pd
 from xraylib import errors
 from xraylib.audit import measurements
 from xraylib.audit.finding import Finding, Severity, not_judged
-from xraylib.audit.separation import LEAST_PATIENTS, Separation, separation
+from xraylib.audit.separation import LEAST_PATIENTS, separation
 from xraylib.data.index import class_names
 
 _FOLDS: Final = 5
@@ -22,6 +21,7 @@ _FOLDS: Final = 5
 _LOSSLESS: Final = 101.0
 # Stands for a missing number, below all others; a fold may have none to bin.
 _MISSING: Final = -1.0
+_NO_JPEGS: Final = "Does not apply: there are no JPEGs."
 
 
 class _Cue(NamedTuple):
@@ -163,74 +163,74 @@ def baseline(
                 f"{name} has {patients.get(label, 0)} patients outside test, and {_FOLDS} folds "
                 f"need {_FOLDS}: give more images"
             )
-    model = HistGradientBoostingClassifier(
-        max_iter=60,
-        max_leaf_nodes=8,
-        min_samples_leaf=10,
-        early_stopping=False,
-        class_weight="balanced",
-        random_state=seed,
-    )
     # A column without any value cannot be binned.
     known = [name for name in columns if pool[name].notna().any()]
     if not known:
         raise ValueError(f"no values in {', '.join(columns)}: give a column with some")
+    trees = {"max_iter": 60, "max_leaf_nodes": 8, "min_samples_leaf": 10, "early_stopping": False}
+    model = HistGradientBoostingClassifier(**trees, class_weight="balanced", random_state=seed)
+    numbers, labels = pool[known].fillna(_MISSING), pool["label"]
+    folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
     # Several threads gain little on so few rows, and wait for each other beside other work.
     with threadpool_limits(1):
         scores = cross_val_predict(
-            model,
-            pool[known].fillna(_MISSING),
-            pool["label"],
-            groups=pool["patient"],
-            cv=StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed),
-            method="predict_proba",
+            model, numbers, labels, groups=pool["patient"], cv=folds, method="predict_proba"
         )[:, 1]
         parts = [pool.assign(split="validation", score=scores)]
         if len(test):
-            model.fit(pool[known].fillna(_MISSING), pool["label"])
+            model.fit(numbers, labels)
             scores = model.predict_proba(test[known].fillna(_MISSING))[:, 1]
             parts.append(test.assign(score=scores))
     predictions = pd.concat(parts, ignore_index=True)
     return predictions[["path", "patient", "split", "label", "score"]]
 
 
-# ---------------------------------------------------------------- shortcuts and shifts
-
-
 def _shortcut(rows: pd.DataFrame, names: dict[int, str], cue: _Cue) -> Finding:
     """Judges whether a property, larger or smaller, separates the classes."""
-    check = f"shortcut: {cue.name}"
     if _lacks_jpegs(rows, cue):
-        return Finding(check, "note", 0, _NO_JPEGS)
-    values = rows[cue.columns[0]]
-    pool, test = _in_pool_and_test(rows, values)
-    if not pool:
-        return not_judged(check, _too_few(names))
-    if pool.auc < 0.5:
-        pool, test = pool.mirrored, test and test.mirrored
-    meaning = (
-        f"{cue.subject} alone {_separates(rows, names, pool, test)} "
-        f"Medians: {_medians(rows, names, values)}."
-    )
-    return Finding(check, pool.severity, len(rows), meaning + _advice(cue, pool))
+        return Finding(f"shortcut: {cue.name}", "note", 0, _NO_JPEGS)
+    return _separating(rows, names, cue, rows[cue.columns[0]], folded=True)
 
 
 def _shortcut_of_model(
     rows: pd.DataFrame, names: dict[int, str], cue: _Cue, *, seed: int
 ) -> Finding:
     """Judges whether a model of several numbers separates the classes."""
-    check = f"shortcut: {cue.name}"
     try:
         predictions = baseline(rows, cue.columns, seed=seed)
     except errors.TooFewPatientsError as error:
-        return not_judged(check, str(error))
-    rows = predictions.assign(side=predictions["split"].replace("validation", _pool_name(rows)))
-    pool, test = _in_pool_and_test(rows, predictions["score"])
+        return not_judged(f"shortcut: {cue.name}", str(error))
+    side = predictions["split"].replace("validation", _pool_name(rows))
+    scored = predictions.assign(side=side)
+    return _separating(scored, names, cue, scored["score"], folded=False)
+
+
+def _separating(
+    rows: pd.DataFrame, names: dict[int, str], cue: _Cue, values: pd.Series, *, folded: bool
+) -> Finding:
+    """Judges how well values separate the classes, outside test and in test."""
+    check = f"shortcut: {cue.name}"
+    in_test, sick = rows["side"] == "test", rows["label"] == 1
+    pool, test = (
+        separation(values[side], sick[side], rows["patient"][side]) for side in (~in_test, in_test)
+    )
     if not pool:
-        return not_judged(check, _too_few(names))
+        few = f"fewer than {LEAST_PATIENTS} patients of {names[0]} or {names[1]} outside test"
+        return not_judged(check, few)
+    if folded and pool.auc < 0.5:
+        pool, test = pool.mirrored, test and test.mirrored
+    sentence = (
+        f"{cue.subject} {'alone ' if folded else ''}separates {names[0]} from {names[1]} with AUC "
+        f"{pool} in {_pool_name(rows)}"
+    )
+    if test:
+        sentence += f" and {test} in test"
+    elif in_test.any():
+        sentence += "; test has too few patients to judge"
+    medians = f" Medians: {_medians(rows, names, values)}." if folded else ""
+    advice = "" if pool.severity == "fine" else f" {cue.advice}"
     severity = cue.worst if pool.severity == "severe" else pool.severity
-    meaning = f"{cue.subject} {_separates(rows, names, pool, test)}"
-    return Finding(check, severity, len(rows), meaning + _advice(cue, pool))
+    return Finding(check, severity, len(rows), f"{sentence}.{medians}{advice}")
 
 
 def _shift(rows: pd.DataFrame, names: dict[int, str], cue: _Cue) -> Finding:
@@ -268,56 +268,18 @@ def _lacks_jpegs(rows: pd.DataFrame, cue: _Cue) -> bool:
     return cue.name == "compression" and not (rows["format"] == "JPEG").any()
 
 
-def _in_pool_and_test(
-    rows: pd.DataFrame, values: pd.Series
-) -> tuple[Separation | None, Separation | None]:
-    """How well values separate class 1 from class 0, outside test and in test."""
-    test, sick = rows["side"] == "test", rows["label"] == 1
-    pool, in_test = (
-        separation(values[side], sick[side], rows["patient"][side]) for side in (~test, test)
-    )
-    return pool, in_test
-
-
-# ---------------------------------------------------------------- sentences
-
-_NO_JPEGS: Final = "Does not apply: there are no JPEGs."
-
-
-def _separates(
-    rows: pd.DataFrame, names: dict[int, str], pool: Separation, test: Separation | None
-) -> str:
-    sentence = f"separates {names[0]} from {names[1]} with AUC {pool} in {_pool_name(rows)}"
-    if test:
-        return f"{sentence} and {test} in test."
-    few = (rows["side"] == "test").any()
-    return f"{sentence}; test has too few patients to judge." if few else f"{sentence}."
-
-
-def _advice(cue: _Cue, pool: Separation) -> str:
-    return "" if pool.severity == "fine" else f" {cue.advice}"
-
-
-def _too_few(names: dict[int, str]) -> str:
-    return f"fewer than {LEAST_PATIENTS} patients of {names[0]} or {names[1]} outside test"
-
-
 def _pool_name(rows: pd.DataFrame) -> str:
     return "all" if "all" in set(rows["side"]) else "train"
 
 
 def _medians(rows: pd.DataFrame, names: dict[int, str], values: pd.Series) -> str:
     medians = values.groupby([rows["side"], rows["label"]]).median()
-    sides = sorted(set(rows["side"]), key=lambda side: side == "test")
-    return "; ".join(
-        f"{side} "
-        + ", ".join(
-            f"{name} {_number(medians[side, label])}"
-            for label, name in names.items()
-            if (side, label) in medians.index
-        )
-        for side in sides
-    )
+    sentences = []
+    for side in sorted(set(rows["side"]), key=lambda side: side == "test"):
+        known = [label for label in names if (side, label) in medians.index]
+        listed = [f"{names[label]} {_number(medians[side, label])}" for label in known]
+        sentences.append(f"{side} {', '.join(listed)}")
+    return "; ".join(sentences)
 
 
 def _number(median: float) -> str:

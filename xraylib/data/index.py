@@ -25,15 +25,8 @@ from xraylib.errors import DataSourceError
 
 COLUMNS: Final = ("path", "label", "split", "patient", "subtype")
 
-# The files of the Kaggle set; its page says 5,863 images, there are 5,856.
-KAGGLE_COUNTS: Final = {
-    ("train", 0): 1341,
-    ("train", 1): 3875,
-    ("val", 0): 8,
-    ("val", 1): 8,
-    ("test", 0): 234,
-    ("test", 1): 390,
-}
+# The files of the Kaggle set, NORMAL and PNEUMONIA: 5,856, although its page says 5,863.
+KAGGLE_COUNTS: Final = {"train": (1341, 3875), "val": (8, 8), "test": (234, 390)}
 
 # Other names of splits, which must not be mistaken for classes.
 _SPLIT_LIKE: Final = ("train", "training", "val", "valid", "validation", "test", "testing")
@@ -43,10 +36,7 @@ _NORMAL: Final = re.compile(r"(?P<family>(?:NORMAL2-)?IM)-(?P<number>\d+)", re.I
 
 
 def patient_of(path: Path) -> tuple[str, str]:
-    """Reads the patient and the subtype from a file name.
-
-    Args:
-        path: Any path; only its file name counts.
+    """Reads the patient and the subtype from the file name of a path.
 
     Returns:
         The patient's key, such as `"bacteria-12"`, `"IM-115"` or `"NORMAL2-IM-115"`, and the
@@ -83,14 +73,14 @@ def from_tree(tree: Path | str) -> pd.DataFrame:
         DataSourceError: The tree has no images.
     """
     tree = Path(tree)
-    rows = []
-    for split in SPLITS:
-        for label, name in enumerate(CLASSES):
-            folder = tree / split / name
-            if folder.is_dir():
-                for path in image_files(folder):
-                    # Relative: a copy of the data elsewhere has the same patients.
-                    rows.append((path, label, split, *patient_of(path.relative_to(tree))))
+    rows = [
+        # Relative: a copy of the data elsewhere has the same patients.
+        (path, label, split, *patient_of(path.relative_to(tree)))
+        for split in SPLITS
+        for label, name in enumerate(CLASSES)
+        if (tree / split / name).is_dir()
+        for path in image_files(tree / split / name)
+    ]
     if not rows:
         raise DataSourceError(
             f"no images in {tree}: give the folder that holds train/ and test/, each with "
@@ -110,13 +100,9 @@ def from_class_folders(folder: Path | str) -> pd.DataFrame:
         folder: The folder; `~` is expanded.
 
     Returns:
-        One row an image, sorted by split, class and name, with the columns
-            path: `Path`, beginning with `folder`;
-            label: int, 0 for the class that comes first in the alphabet, 1 for the other;
-            split: `"train"`, `"val"` or `"test"`, or `"all"` if there are no such folders;
-            patient: str, the key of `patient_of`;
-            subtype: `"bacteria"`, `"virus"` or `""`;
-            class: str, the class folder's name.
+        The table of `from_tree` with a column class, the class folder's name. The label is 0 for
+        the class that comes first in the alphabet and 1 for the other, and the split is `"all"` if
+        there are no such folders.
 
     Raises:
         DataSourceError: There is no such folder; it has several trees or no images; or there are
@@ -127,14 +113,9 @@ def from_class_folders(folder: Path | str) -> pd.DataFrame:
         what = "a file" if folder.exists() else "missing"
         raise DataSourceError(f"the folder of images is {what}: give one. Received: {folder}")
     tree, splits = _find_splits(folder)
-    if misnamed := [
-        below.name
-        for below in subfolders(tree)
-        if below.name not in SPLITS and below.name.casefold() in _SPLIT_LIKE
-    ]:
-        raise DataSourceError(
-            f"{tree} has {', '.join(sorted(misnamed))}: name splits {', '.join(SPLITS)}"
-        )
+    others = sorted({below.name for below in subfolders(tree)} - set(SPLITS))
+    if misnamed := [name for name in others if name.casefold() in _SPLIT_LIKE]:
+        raise DataSourceError(f"{tree} has {', '.join(misnamed)}: name splits {', '.join(SPLITS)}")
     files = {
         (split, below.name): image_files(below)
         for split, place in splits.items()
@@ -163,14 +144,7 @@ def from_class_folders(folder: Path | str) -> pd.DataFrame:
 
 
 def class_names(table: pd.DataFrame) -> dict[int, str]:
-    """Returns the names of the classes of a table.
-
-    Args:
-        table: Table of `from_tree` or `from_class_folders`.
-
-    Returns:
-        The name of each label: that of the column class if there is one, else that of
-        `tree.CLASSES`.
+    """Returns the name of each label: that of the column class if there is one, or `tree.CLASSES`.
 
     Example:
         >>> class_names(pd.DataFrame({"label": [0, 1], "class": ["well", "ill"]}))
@@ -193,28 +167,23 @@ def _find_splits(folder: Path) -> tuple[Path, dict[str, Path]]:
     if trees:
         return trees[0], {s: trees[0] / s for s in SPLITS if (trees[0] / s).is_dir()}
     # Archives often wrap everything in a folder or two.
-    inner = folder
+    inner, below = folder, subfolders(folder)
     for _ in range(SEARCH_DEPTH):
-        below = subfolders(inner)
-        if len(below) != 1:
-            break
-        inner = below[0]
-    if len(subfolders(inner)) > 1:
+        if len(below) == 1:
+            inner, below = below[0], subfolders(below[0])
+    if len(below) > 1:
         folder = inner
     return folder, {"all": folder}
 
 
 def warn_unless_kaggle(table: pd.DataFrame) -> None:
-    """Warns of each count that is not that of the Kaggle set.
-
-    Args:
-        table: Table of `from_tree`.
-    """
+    """Warns of each count in a table of `from_tree` that is not that of the Kaggle set."""
     counts = table.groupby(["split", "label"]).size()
     differences = [
-        f"{split}/{CLASSES[label]} has {counts.get((split, label), 0):,} instead of {expected:,}"
-        for (split, label), expected in KAGGLE_COUNTS.items()
-        if counts.get((split, label), 0) != expected
+        f"{split}/{CLASSES[label]} has {count:,} instead of {expected:,}"
+        for split, of_classes in KAGGLE_COUNTS.items()
+        for label, expected in enumerate(of_classes)
+        if (count := counts.get((split, label), 0)) != expected
     ]
     if differences:
         warnings.warn(

@@ -17,14 +17,11 @@ HANDLE: Final = "paultimothymooney/chest-xray-pneumonia/versions/2"
 
 
 def fetch() -> Path:
-    """Finds the data set, unpacks it or downloads it.
+    """Finds the data set, unpacks it or downloads it, and returns the folder that holds it.
 
-    A tree or a zip in `cache.cache_folder() / "kaggle"` comes first. A zip is unpacked once and
-    stays where it is. Without either, kagglehub downloads the data set, which needs no account.
-
-    Returns:
-        The folder that was filled by hand or by kagglehub. `sources.locate` checks that it contains
-        a complete tree.
+    A tree or a zip that somebody put into `cache.cache_folder() / "kaggle"` comes first. A zip is
+    unpacked once and stays where it is. Without either, kagglehub downloads the data set, which
+    needs no account. Whether the tree is complete, `sources.locate` checks.
 
     Raises:
         DataSourceError: The zip cannot be used, or there is neither a data set nor a download.
@@ -40,27 +37,26 @@ def fetch() -> Path:
     return by_hand
 
 
-# ------------------------------------------------------------------------------ by kagglehub
-
-
 def _download(by_hand: Path) -> Path:
-    """Lets kagglehub download the data set; an error names the folder `by_hand` instead."""
+    """Lets kagglehub download the data set; the error names the folder `by_hand` instead."""
     cached = _in_kagglehub_cache()
     # Two processes would let kagglehub download into the same file.
     with contextlib.nullcontext() if cached else cache.data_set_locked("kaggle"):
         try:
             import kagglehub
 
-            if not cached and not _in_kagglehub_cache() and not _in_kaggle_notebook():
+            # In a notebook on Kaggle, kagglehub attaches the data set instead.
+            attached = "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+            if not cached and not _in_kagglehub_cache() and not attached:
                 _check_connection()
             return Path(kagglehub.dataset_download(HANDLE))
         except Exception as error:
             # kagglehub passes on the errors of requests, json and zipfile, and has its own.
             kind = type(error).__name__
             # The messages of these three are long, and about the inside of requests.
-            unreachable = kind in ("ConnectionError", "ConnectTimeout", "ReadTimeout")
-            message = f"{kind}: {errors.one_line(error)}"
-            reason = "no answer from Kaggle" if unreachable else message
+            reason = f"{kind}: {errors.one_line(error)}"
+            if kind in ("ConnectionError", "ConnectTimeout", "ReadTimeout"):
+                reason = "no answer from Kaggle"
     with contextlib.suppress(OSError):
         by_hand.mkdir(parents=True, exist_ok=True)  # the message names it
     page = f"https://www.kaggle.com/datasets/{HANDLE.split('/versions')[0]}"
@@ -73,34 +69,19 @@ def _download(by_hand: Path) -> Path:
 
 
 def _in_kagglehub_cache() -> bool:
-    """Whether kagglehub has the pinned version on disk, and so needs no network.
-
-    This reads the layout of its folders, which has been more stable than its functions. If it
-    wrongly says no, that costs one request.
-    """
-    setting = os.environ.get("KAGGLEHUB_CACHE")
-    root = Path(setting if setting is not None else os.path.expanduser("~/.cache/kagglehub"))
+    """Whether kagglehub has the pinned version on disk, and so needs no network."""
+    # The layout of its folders has been more stable than its functions. A wrong no costs a request.
+    root = Path(os.environ.get("KAGGLEHUB_CACHE", os.path.expanduser("~/.cache/kagglehub")))
     folder = root / "datasets" / HANDLE  # <owner>/<name>/versions/2
     return folder.is_dir() and (folder.parents[1] / f"{folder.name}.complete").exists()
 
 
-def _in_kaggle_notebook() -> bool:
-    """Whether kagglehub will attach the data set instead of downloading it."""
-    return "KAGGLE_KERNEL_RUN_TYPE" in os.environ
-
-
 def _check_connection() -> None:
-    """Raises within seconds if Kaggle cannot be reached; any answer will do.
-
-    kagglehub sets no time limit on its own first request, which would wait for ever behind a
-    firewall that drops it.
-    """
+    """Raises within seconds if Kaggle cannot be reached; any answer will do."""
     import requests
 
+    # kagglehub's own first request has no time limit, and hangs where a firewall drops it.
     requests.head("https://api.kaggle.com", timeout=(5, 15))
-
-
-# ------------------------------------------------------------------------------ by hand
 
 
 def _archives(folder: Path) -> list[Path]:
@@ -111,17 +92,17 @@ def _archives(folder: Path) -> list[Path]:
 
 def _unpack(by_hand: Path) -> None:
     """Unpacks the one zip in a folder to `chest_xray/` beside it, completely or not at all."""
-    archive, *more = _archives(by_hand)
-    if more:
-        names = ", ".join(path.name for path in (archive, *more))
-        raise DataSourceError(f"{by_hand} holds {1 + len(more)} zips ({names}): leave only one")
+    archives = _archives(by_hand)
+    if len(archives) > 1:
+        names = ", ".join(path.name for path in archives)
+        raise DataSourceError(f"{by_hand} holds {len(archives)} zips ({names}): leave only one")
+    (archive,) = archives
     # Hidden, so that it is not mistaken for the tree. A killed process may have left it.
     temporary = by_hand / ".unpacking"
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         with zipfile.ZipFile(archive) as opened:
-            members = _members(opened, archive=archive)
-            _extract(opened, members, temporary)
+            _extract(opened, _members(opened, archive=archive), temporary)
         if problem := problem_with(temporary):
             raise DataSourceError(f"{problem} (in {archive}): put the whole data set there")
         temporary.rename(by_hand / "chest_xray")
@@ -143,11 +124,7 @@ def _unpack(by_hand: Path) -> None:
 
 
 def _members(opened: zipfile.ZipFile, *, archive: Path) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """Finds the images of the outermost tree in a zip, by their paths below the tree.
-
-    Raises:
-        DataSourceError: The zip has no tree, or a member that would land outside the folder.
-    """
+    """Finds the images of the outermost tree in a zip, by their paths below the tree."""
     members = {}
     for member in opened.infolist():
         # Some Windows programs write backslashes.
@@ -160,12 +137,9 @@ def _members(opened: zipfile.ZipFile, *, archive: Path) -> dict[PurePosixPath, z
         clutter = any(is_clutter(part) for part in path.parts)
         if is_image(path.name) and not clutter and not member.is_dir():
             members[path] = member
-    splits_of: dict[PurePosixPath, set[str]] = {}
-    for path in members:
-        for parent in path.parents:
-            if parent.name in SPLITS:
-                splits_of.setdefault(parent.parent, set()).add(parent.name)
-    trees = [tree for tree, splits in splits_of.items() if {"train", "test"} <= splits]
+    parents = {parent for path in members for parent in path.parents}
+    trees = {parent.parent for parent in parents if parent.name == "train"}
+    trees &= {parent.parent for parent in parents if parent.name == "test"}
     if not trees:
         raise DataSourceError(
             f"{archive} has no train/ and test/ with images: put the data set's own zip there"

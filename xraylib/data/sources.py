@@ -17,9 +17,7 @@ def locate(source: str | Path) -> Path:
     Args:
         source: One of
             - `"synthetic"`: radiographs simulated from physics, made once and kept in the cache;
-            - `"kaggle"`: the public data set, from a tree or a zip that somebody put into
-              `cache.cache_folder() / "kaggle"`, else by kagglehub, which needs no account. A zip is
-              unpacked once and stays where it is;
+            - `"kaggle"`: the public data set, as `kaggle.fetch` gets it;
             - a folder that contains the tree directly or up to three levels down. Hidden folders
               and `__MACOSX` are ignored. Of nested trees the outer one counts, and of several side
               by side the one named `chest_xray`; otherwise several are an error. `~` is expanded. A
@@ -37,12 +35,11 @@ def locate(source: str | Path) -> Path:
     if source not in ("synthetic", "kaggle"):
         return find_tree(_existing_folder(source), received=str(source))
     try:
-        return _synthetic() if source == "synthetic" else _kaggle()
+        folder = _synthetic() if source == "synthetic" else _kaggle()
     except errors.CacheError as error:
         raise errors.DataSourceError(str(error)) from None
-
-
-# ------------------------------------------------------------------------------ a folder
+    advice = f"if files were removed from {folder}, delete it and try again"
+    return find_tree(folder, received=f'"{source}" ({advice})')
 
 
 def _existing_folder(source: str | Path) -> Path:
@@ -56,15 +53,11 @@ def _existing_folder(source: str | Path) -> Path:
         advice = "unzip it and give the folder" if is_zip(folder.name) else "give a folder"
         raise errors.DataSourceError(f"{folder} is a file: {advice}. Received: {source!s}")
     if not os.path.isdir(folder):
-        raise errors.DataSourceError(
-            f"the folder {folder} does not exist{_suggestion(source, folder)}: {_ACCEPTED}. "
-            f"Received: {source!s}"
-        )
+        problem = f"does not exist{_suggestion(source, folder)}: {_ACCEPTED}"
+        raise errors.DataSourceError(f"the folder {folder} {problem}. Received: {source!s}")
     if not os.access(folder, os.R_OK | os.X_OK):
-        raise errors.DataSourceError(
-            f"the folder {folder} may not be read (permission denied): make it readable. "
-            f"Received: {source!s}"
-        )
+        problem = "may not be read (permission denied): make it readable"
+        raise errors.DataSourceError(f"the folder {folder} {problem}. Received: {source!s}")
     return folder
 
 
@@ -81,16 +74,12 @@ def _suggestion(source: str | Path, folder: Path) -> str:
     return f" (did you mean {beside[close[0]]}?)" if close else ""
 
 
-# ------------------------------------------------------------------------------ a name
-
-
 def _synthetic() -> Path:
     from xraylib import cache
     from xraylib.synthetic import dataset
 
     # With the version in the name, a newer xraylib makes its own tree.
     folder = cache.cache_folder() / f"synthetic-{dataset.MODEL_VERSION}"
-    received = f'"synthetic" (if images were removed from {folder}, delete it and try again)'
     if not find_trees(folder):  # without the lock first: a shared cache may be read-only
         with cache.data_set_locked(folder.name):
             if not find_trees(folder):  # no other process has made it meanwhile
@@ -101,12 +90,10 @@ def _synthetic() -> Path:
                         f"cannot make the synthetic images ({errors.one_line(error)}): delete "
                         f"{folder}, free some space there, or set XRAYLIB_CACHE to another folder"
                     ) from None
-    return find_tree(folder, received=received)
+    return folder
 
 
 def _kaggle() -> Path:
     from xraylib.data import kaggle
 
-    folder = kaggle.fetch()
-    received = f'"kaggle" (if files were removed from {folder}, delete it and try again)'
-    return find_tree(folder, received=received)
+    return kaggle.fetch()

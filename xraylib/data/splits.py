@@ -1,8 +1,5 @@
 """Cut the table of images into train, validation and test, by patient."""
 
-from collections.abc import Iterator
-
-import numpy as np
 import pandas as pd
 
 from xraylib.data.index import class_names
@@ -11,8 +8,8 @@ from xraylib.data.index import class_names
 def hold_out_validation(table: pd.DataFrame, *, share: float = 0.15, seed: int = 0) -> pd.DataFrame:
     """Cuts a validation split from train by patient, stratified by class.
 
-    `train` and `val`, which has only 16 images in the Kaggle set, are pooled. No patient is on both
-    sides. The rows of `test` stay as they are.
+    `train` and `val`, which has only 16 images in the Kaggle set, are pooled. The rows of `test`
+    stay as they are.
 
     Args:
         table: Table of `index.from_tree`.
@@ -29,20 +26,17 @@ def hold_out_validation(table: pd.DataFrame, *, share: float = 0.15, seed: int =
         raise ValueError(f"share of validation must be above 0 and at most .5. Received: {share}")
     table = table.copy()
     pool = table[table["split"] != "test"]
-    parts = round(1 / share)
-    _check_patients(pool, parts, f"a validation share of {share} needs", "a larger share")
-    held_out = next(_positions_of_parts(pool, parts, seed=seed))
-    table.loc[pool.index, "split"] = "train"
-    table.loc[pool.index[held_out], "split"] = "validation"
+    need = f"a validation share of {share} needs"
+    first = _cut(pool, round(1 / share), seed=seed, need=need, remedy="a larger share")[0]
+    table.loc[pool.index, "split"] = first["split"].to_numpy()
     return table
 
 
 def folds(table: pd.DataFrame, *, number: int = 5, seed: int) -> list[pd.DataFrame]:
     """Cuts train into folds by patient, stratified by class, for a cross-validation.
 
-    `train` and `val`, or `validation`, are pooled as in `hold_out_validation`; `test` is left out.
-    Each part of the pool is the validation of one fold, so that every image is validated once. No
-    patient is on both sides of a fold.
+    `train` and `val`, or `validation`, are pooled; `test` is left out. Each part of the pool is the
+    validation of one fold, so that every image is validated once.
 
     Args:
         table: Table of `index.from_tree` or `hold_out_validation`.
@@ -59,33 +53,30 @@ def folds(table: pd.DataFrame, *, number: int = 5, seed: int) -> list[pd.DataFra
     if number < 2:
         raise ValueError(f"the number of folds must be 2 or more. Received: {number}")
     pool = table[table["split"] != "test"]
-    _check_patients(pool, number, f"{number} folds need", "a smaller number of folds")
-    tables = []
-    for held_out in _positions_of_parts(pool, number, seed=seed):
-        fold = pool.assign(split="train")
-        fold.loc[pool.index[held_out], "split"] = "validation"
-        tables.append(fold)
-    return tables
+    remedy = "a smaller number of folds"
+    return _cut(pool, number, seed=seed, need=f"{number} folds need", remedy=remedy)
 
 
-def _check_patients(pool: pd.DataFrame, least: int, need: str, remedy: str) -> None:
-    """Raises if a class has too few patients, with what needs them and another remedy."""
-    patients = pool.groupby("label")["patient"].nunique()
-    for label, name in class_names(pool).items():
-        if patients.get(label, 0) < least:
-            raise ValueError(
-                f"{name} has too few patients in train and val ({patients.get(label, 0)}): {need} "
-                f"{least}; give more images, or {remedy}"
-            )
-
-
-def _positions_of_parts(pool: pd.DataFrame, parts: int, *, seed: int) -> Iterator[np.ndarray]:
-    """Cuts a pool into parts that share no patient; yields the positions of each part's rows."""
+def _cut(
+    pool: pd.DataFrame, parts: int, *, seed: int, need: str, remedy: str
+) -> list[pd.DataFrame]:
+    """Cuts a pool into parts that share no patient; each is the validation of one copy of it."""
     from sklearn.model_selection import StratifiedGroupKFold
 
+    patients = pool.groupby("label")["patient"].nunique()
+    for label, name in class_names(pool).items():
+        if patients.get(label, 0) < parts:
+            raise ValueError(
+                f"{name} has too few patients in train and val ({patients.get(label, 0)}): {need} "
+                f"{parts}; give more images, or {remedy}"
+            )
     splitter = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
+    folds = []
     for _, held_out in splitter.split(pool, pool["label"], pool["patient"]):
-        yield held_out
+        fold = pool.assign(split="train")
+        fold.loc[pool.index[held_out], "split"] = "validation"
+        folds.append(fold)
+    return folds
 
 
 def limit(table: pd.DataFrame, images: int, *, seed: int = 0) -> pd.DataFrame:

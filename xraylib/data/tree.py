@@ -1,8 +1,7 @@
 """Find, check and list an image tree, `<folder>/{train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg`.
 
-What counts as an image is decided here, by the name alone: hidden files and folders and
-`__MACOSX` are clutter that macOS leaves in archives, and are passed over everywhere. Whether an
-image can be read is for `reading` to say.
+An image is recognised by its name alone; whether it can be read is for `reading` to say. Hidden
+files and folders and `__MACOSX`, which macOS leaves in archives, are passed over everywhere.
 """
 
 import os
@@ -17,9 +16,6 @@ SPLITS: Final[tuple[str, str, str]] = ("train", "val", "test")
 IMAGE_SUFFIXES: Final[tuple[str, ...]] = (".jpeg", ".jpg", ".png")
 # Deep enough for <download>/<folder>/chest_xray/train, shallow enough for a home folder.
 SEARCH_DEPTH: Final = 3
-
-
-# ---------------------------------------------------------------- names
 
 
 def is_clutter(name: str) -> bool:
@@ -47,31 +43,18 @@ def is_zip(name: str) -> bool:
     return not is_clutter(name) and name.lower().endswith(".zip")
 
 
-# ---------------------------------------------------------------- folders
-
-
 def image_files(folder: Path) -> list[Path]:
-    """Lists the images in a folder and all folders below it, each once, without clutter.
-
-    Args:
-        folder: A class folder, e.g. `<tree>/train/NORMAL`.
-
-    Returns:
-        The paths, each beginning with `folder`, sorted as text.
+    """Lists the images in a folder and all folders below it, sorted as text, without clutter.
 
     Raises:
-        DataSourceError: `folder` is not a folder, or it or one below cannot be listed.
+        DataSourceError: `folder` or one below it cannot be listed.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise errors.DataSourceError(
-            f"no such folder of images: give an existing one. Received: {folder}"
-        )
 
     def refuse(error: OSError) -> None:
         # os.walk would skip it, and images would be missing without a word.
         raise errors.DataSourceError(
-            f"cannot list the folder {error.filename} ({error.strerror}): make it readable"
+            f"cannot list the folder {error.filename} ({error.strerror}): give one that exists, "
+            "and make it readable"
         ) from None
 
     files = []
@@ -93,12 +76,8 @@ def subfolders(folder: Path) -> list[Path]:
 def folders_with(*names: str, within: Path) -> list[Path]:
     """Finds the folders that contain all the named folders.
 
-    Args:
-        *names: Names of folders, e.g. `"train"`, `"test"`.
-        within: The folder to search, itself first and at most `SEARCH_DEPTH` levels down.
-
-    Returns:
-        Those on the first level that has any; empty if there are none.
+    The search begins with the folder `within` itself, goes at most `SEARCH_DEPTH` levels down, and
+    ends with the first level that has any.
     """
     level = [within]
     for _ in range(SEARCH_DEPTH + 1):
@@ -109,34 +88,22 @@ def folders_with(*names: str, within: Path) -> list[Path]:
     return []
 
 
-# ---------------------------------------------------------------- trees
-
-
 def find_trees(folder: Path) -> list[Path]:
     """Finds the outermost trees in a folder, complete or not.
 
-    If one of several is called `chest_xray`, as the data set calls it, it is the only one: the
-    synthetic tree has `masks/` of the same form beside it.
-
-    Args:
-        folder: The folder to search, as in `folders_with`.
-
-    Returns:
-        The folders that directly contain `train/` and `test/`.
+    They directly contain `train/` and `test/`. If one of several is called `chest_xray`, as in the
+    data set, it is the only one: the synthetic tree has `masks/` of the same form beside it.
     """
     trees = folders_with("train", "test", within=folder)
     return [tree for tree in trees if tree.name == "chest_xray"] or trees
 
 
 def find_tree(folder: Path, *, received: str) -> Path:
-    """Finds the one complete tree in a folder.
+    """Finds the one complete tree in a folder that exists.
 
     Args:
-        folder: An existing folder.
-        received: What the user gave, to end the message with.
-
-    Returns:
-        The folder that directly contains `train/` and `test/`.
+        folder: The folder to search, as in `folders_with`.
+        received: The user's input, with which the message of an error ends.
 
     Raises:
         DataSourceError: There is no tree, more than one, or an incomplete one.
@@ -165,9 +132,8 @@ def _description(folder: Path) -> str:
         if halves := folders_with(present, within=folder):
             return f"there is {present}/ but no {missing}/ in {halves[0]}: both are needed"
     images = sum(is_image(path.name) for path in folder.iterdir() if path.is_file())
-    folders = f"the folders {', '.join(below[:6])}" if below else "no folders"
-    if len(below) > 6:
-        folders += f" and {len(below) - 6} more"
+    more = f" and {len(below) - 6} more" if len(below) > 6 else ""
+    folders = f"the folders {', '.join(below[:6])}{more}" if below else "no folders"
     return (
         f"there is no train/ and test/ in {folder} or up to {SEARCH_DEPTH} levels down (found: "
         f"{folders} and {images or 'no'} images in it): give the folder that holds them"
@@ -175,24 +141,19 @@ def _description(folder: Path) -> str:
 
 
 def problem_with(tree: Path) -> str:
-    """Says what is missing from a tree, or too much in it.
+    """Says what is missing from a tree, or too much in it, in a sentence without a full stop.
 
-    Args:
-        tree: The folder that directly contains `train/`, `test/` and perhaps `val/`.
-
-    Returns:
-        One sentence without a full stop; empty if every split has images of both classes and of no
-        other. `val/` may be missing, as in the original publication, but not be incomplete.
+    It is empty if every split has images of both classes and of no other. `val/` may be missing, as
+    in the original publication, but not be incomplete.
     """
-    splits = [split for split in SPLITS if (tree / split).is_dir()]
     counts = {
         split: {path.name: len(image_files(path)) for path in subfolders(tree / split)}
-        for split in splits
+        for split in SPLITS
+        if (tree / split).is_dir()
     }
     layout = f"<split>/{{{','.join(CLASSES)}}}/*{{{','.join(IMAGE_SUFFIXES)}}}"
     if not any(any(of_split.values()) for of_split in counts.values()):
-        loose = sum(len(image_files(tree / split)) for split in splits)
-        if loose:
+        if loose := sum(len(image_files(tree / split)) for split in counts):
             return f"the {loose} images lie in no class folder: sort them into {layout}"
         return f"there are no images at all: expected {layout}"
     for split, of_split in counts.items():
@@ -202,14 +163,14 @@ def problem_with(tree: Path) -> str:
                 f"{split}/ has images in {', '.join(unknown)}, but the classes are "
                 f"{' and '.join(CLASSES)}: rename or move the others"
             )
-        missing = [name for name in CLASSES if not of_split.get(name)]
-        if len(missing) == len(CLASSES):
+        present = [name for name in CLASSES if of_split.get(name)]
+        if not present:
             advice = ", or remove it" if split == "val" else ""
             return f"{split}/ holds no images: expected {layout}{advice}"
-        if missing:
-            present = next(name for name in CLASSES if name not in missing)
+        if len(present) == 1:
+            (missing,) = set(CLASSES) - set(present)
             return (
-                f"{split}/ holds only one class: there are {of_split[present]} images in {present} "
-                f"but none in {missing[0]}"
+                f"{split}/ holds only one class: there are {of_split[present[0]]} images in "
+                f"{present[0]} but none in {missing}"
             )
     return ""

@@ -110,7 +110,7 @@ def profile(paths: Iterable[Path | str], *, seed: int = 0) -> Profile:
             pixels = reading.grey(path, content=content)
         except errors.UnreadableImage:
             continue
-        qualities.append(measurements.jpeg_quality(path, content=content))
+        qualities.append(measurements.jpeg_quality(content))
         aspects.append(pixels.shape[1] / pixels.shape[0])
         greys.append(np.bincount(pixels.ravel(), minlength=256) / pixels.size)
         spectra.append(_spectrum(pixels))
