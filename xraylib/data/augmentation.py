@@ -1,8 +1,7 @@
 """Change a radiograph at random, as if another machine had made it.
 
 What a file owes to its making (shape, exposure, sharpness, noise, compression) may separate the
-classes as well as the lungs do. `Augmentation` draws it anew, whatever the class, each time that an
-image is trained on.
+classes as well as the lungs do. `Augmentation` draws it anew each time an image is trained on.
 """
 
 import io

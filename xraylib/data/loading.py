@@ -1,9 +1,8 @@
 """Decode the images of a table once, and serve them as batches.
 
-`decode` writes all images into one array in the cache, and every epoch of every run reads from it
-through a memory map. The array is keyed by the content of the files and by the preparation: a
-changed file is decoded again, a moved one is not. Memory use stays flat, for decoded images go
-straight to the file, and pages that have been read are released.
+`decode` writes all images into one array in the cache, which every run reads through a memory map.
+The array is keyed by the content of the files and by the preparation: a changed file is decoded
+again, a moved one is not.
 """
 
 import dataclasses
@@ -65,17 +64,9 @@ class Images:
         seed: int = 0,
         augment: Augmentation | None = None,
     ) -> "Batches":
-        """Make the batches of one split.
+        """Make the batches of one split, `"train"`, `"validation"` or `"test"`.
 
-        Args:
-            split: `"train"`, `"validation"` or `"test"`.
-            batch_size: Images per batch; the last one may be smaller.
-            shuffle: Whether every epoch has an order of its own.
-            seed: Random seed of the orders and of `augment`.
-            augment: Random changes to each image, new in every epoch; for training only.
-
-        Returns:
-            `Batches`, which Keras' `fit`, `evaluate` and `predict` take.
+        The other arguments are those of `Batches`, which Keras' `fit` and `predict` take.
 
         Raises:
             ValueError: `split` has no images, or `batch_size` is below 1.
@@ -150,12 +141,9 @@ class Batches(keras.utils.PyDataset):
     def start_epoch(self, epoch: int) -> None:
         """Set the order to that of one epoch, counted from 0."""
         self.epoch = epoch
-        count = len(self.rows)
-        self.order = (
-            np.random.default_rng([self.seed, epoch]).permutation(count)
-            if self.shuffle
-            else np.arange(count)
-        )
+        self.order = np.arange(len(self.rows))
+        if self.shuffle:
+            np.random.default_rng([self.seed, epoch]).shuffle(self.order)
 
     def on_epoch_end(self) -> None:
         """Set the order to that of the next epoch; Keras calls it."""
@@ -219,15 +207,8 @@ def decode(table: pd.DataFrame, preparation: Preparation) -> Images:
     if unreadable:
         _report(table, rows, list(unreadable.values()))
     facts = zip(np.array(contents)[readable], rows["label"], rows["split"], strict=True)
-    return Images(
-        table=rows.reset_index(drop=True),
-        pixels=pixels,
-        preparation=preparation,
-        fingerprint=_digest(
-            sorted(f"{content} {label} {split}" for content, label, split in facts)
-        ),
-        unreadable=unreadable,
-    )
+    fingerprint = _digest(sorted(f"{content} {label} {split}" for content, label, split in facts))
+    return Images(rows.reset_index(drop=True), pixels, preparation, fingerprint, unreadable)
 
 
 def _content(path: Path) -> str:
@@ -276,9 +257,8 @@ def _write(folder: Path, paths: list[Path], preparation: Preparation) -> None:
 
 def _write_header(file: BinaryIO, count: int, image_size: int) -> None:
     shape = (count, image_size, image_size, 1)
-    np.lib.format.write_array_header_1_0(
-        file, {"descr": "|u1", "fortran_order": False, "shape": shape}
-    )
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def _read(folder: Path, count: int, *, image_size: int) -> tuple[np.ndarray, dict[int, str]]:
@@ -319,12 +299,10 @@ def _each(
 
 def _report(table: pd.DataFrame, readable: pd.DataFrame, problems: list[str]) -> None:
     """Warn of unreadable images; raise where a class of a split has no others."""
-    groups = [
-        set(rows[["split", "label"]].itertuples(index=False, name=None))
-        for rows in (table, readable)
-    ]
-    missing = sorted(groups[0] - groups[1])
-    if missing:
+    before, after = (
+        set(zip(rows["split"], rows["label"], strict=True)) for rows in (table, readable)
+    )
+    if missing := sorted(before - after):
         split, label = missing[0]
         raise ValueError(f"not one image of {split}/{CLASSES[label]} can be read: {problems[0]}")
     more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""

@@ -59,26 +59,13 @@ class Preparation:
         return ", ".join([f"{self.image_size} px", self.resize, self.fit, *quality])
 
     def square(self, pixels: np.ndarray) -> np.ndarray:
-        """Make one radiograph the square that the network takes.
-
-        Args:
-            pixels: Grey uint8 in [0, 255], (height, width).
-
-        Returns:
-            Grey uint8 in [0, 255], (image_size, image_size).
-        """
+        """Turn grey uint8 pixels, (height, width), into uint8 (image_size, image_size)."""
         if self.quality is not None:
             pixels = recompressed(pixels, self.quality)
         return resizing.square(pixels, image_size=self.image_size, resize=self.resize, fit=self.fit)
 
     def read(self, path: Path | str) -> np.ndarray:
-        """Read one file and make it the square that the network takes.
-
-        Args:
-            path: A JPEG or PNG file, as `reading.grey` reads it.
-
-        Returns:
-            Grey uint8 in [0, 255], (image_size, image_size).
+        """Turn one JPEG or PNG file into grey uint8 pixels, (image_size, image_size).
 
         Raises:
             UnreadableImage: The file is missing, damaged or no image.

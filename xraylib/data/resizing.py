@@ -18,9 +18,8 @@ def square(pixels: Grey, *, image_size: int, resize: Resize, fit: Fit) -> Grey:
     Args:
         pixels: Grey uint8 in [0, 255], (height, width).
         image_size: Height and width of the result in pixels.
-        resize: `"bilinear"` gives the pixels of `keras.utils.image_dataset_from_directory`, which
-            does not antialias; `"area"` averages what falls into a pixel, as the same function
-            does with `interpolation="area"`.
+        resize: As `keras.utils.image_dataset_from_directory` has it as `interpolation`: of these
+            two, only `"area"` antialiases.
         fit: `"stretch"` changes width / height, as that function does by default, `"crop"` cuts the
             longer side about the middle, `"pad"` adds black to the shorter one.
 
@@ -58,7 +57,7 @@ def _resized(pixels: Grey, height: int, width: int, resize: Resize) -> Grey:
     if resize == "bilinear":
         return _bilinear(pixels, height, width)
     rows = _weights(pixels.shape[0], height) @ pixels.astype(np.float32)
-    averages = (_weights(pixels.shape[1], width) @ rows.T).T
+    averages: NDArray[np.float32] = (_weights(pixels.shape[1], width) @ rows.T).T
     return np.rint(averages).astype(np.uint8, order="C")
 
 

@@ -94,13 +94,14 @@ def framed(pixels: np.ndarray, *, border: float) -> np.ndarray:
 
 def blurred(pixels: np.ndarray) -> np.ndarray:
     """Blur grey uint8 (height, width) by a Gaussian: its deviation is 1/224 of the shorter side."""
-    return _filtered(pixels, ImageFilter.GaussianBlur(min(pixels.shape) / 224))
+    blur = ImageFilter.GaussianBlur(min(pixels.shape) / 224)
+    return np.asarray(Image.fromarray(pixels).filter(blur))
 
 
 def sharpened(pixels: np.ndarray) -> np.ndarray:
     """Add to grey uint8 (height, width) what `blurred` removes from it (unsharp mask)."""
     mask = ImageFilter.UnsharpMask(min(pixels.shape) / 224, percent=100, threshold=0)
-    return _filtered(pixels, mask)
+    return np.asarray(Image.fromarray(pixels).filter(mask))
 
 
 def gamma(pixels: Grey, *, exponent: float) -> Grey:
@@ -119,10 +120,7 @@ def equalized(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(ImageOps.equalize(Image.fromarray(pixels)))
 
 
-def _filtered(pixels: np.ndarray, mask: ImageFilter.Filter) -> np.ndarray:
-    return np.asarray(Image.fromarray(pixels).filter(mask))
-
-
+_NONE: Final = Perturbation(UNCHANGED, "", lambda pixels: pixels)
 PERTURBATIONS: Final = (
     Perturbation("saved at quality 95", "compression", partial(recompressed, quality=95)),
     Perturbation("saved at quality 75", "compression", partial(recompressed, quality=75)),
@@ -176,13 +174,13 @@ def rescore(
     logits = models.logits(network)
     if images and len(table) > images:
         table = _sample(table, images, seed)
-    steps = (Perturbation(UNCHANGED, "", lambda pixels: pixels), *perturbations)
+    steps = (_NONE, *perturbations)
     parts = []
     for rows, squares in _prepared(table, steps, preparation):
         for step, pixels in zip(steps, squares, strict=True):
             batches = (pixels[at : at + batch_size] for at in range(0, len(pixels), batch_size))
-            values = {"cue": step.cue, "perturbation": step.name}
-            parts.append(rows.assign(**values, logit=scoring.outputs(logits, batches)))
+            outputs = scoring.outputs(logits, batches)
+            parts.append(rows.assign(cue=step.cue, perturbation=step.name, logit=outputs))
     if not parts:
         raise ValueError(f"not one of {len(table)} images can be read: {table['path'].iloc[0]}")
     order = {step.name: number for number, step in enumerate(steps)}
@@ -247,9 +245,8 @@ def paired_logits(
         raise ValueError("there are no unchanged images to compare with: see rescore")
     labels = wide.index.get_level_values("label").to_numpy()
     if set(labels) != {0, 1}:
-        raise ValueError(
-            f"effects need images of both classes. Received: only the label {labels[0]}"
-        )
+        message = f"effects need images of both classes. Received: only the label {labels[0]}"
+        raise ValueError(message)
     patients = wide.index.get_level_values("patient").to_numpy()
     resampled = intervals.patient_weights(patients, resamples, seed)
     return wide, labels, np.vstack([np.ones(len(labels)), resampled])
@@ -279,37 +276,38 @@ def effects(scored: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd
     )
     before = logits[UNCHANGED].to_numpy()
     cues = scored.drop_duplicates("perturbation").set_index("perturbation")["cue"]
-    rows: list[tuple[str, str, str, np.ndarray]] = []
+    rows, values = [], []
     for name in cues.index.drop(UNCHANGED):
-        measures = _measures(labels, before, logits[name].to_numpy(), weights)
-        rows += [(cues[name], name, measure, measures[measure]) for measure in MEASURES]
-    table = pd.DataFrame(rows, columns=["cue", "perturbation", "measure", "value"])
-    values = np.stack(table["value"].tolist())
-    low, high = np.full((2, len(table)), np.nan)
-    if resamples:
-        low, high = np.nanpercentile(values[:, 1:], [2.5, 97.5], axis=1)
-    return table.assign(value=values[:, 0], low=low, high=high)
+        rows += [(cues[name], name, measure) for measure in MEASURES]
+        values += _measures(labels, before, logits[name].to_numpy(), weights)
+    low, high = intervals.percentiles(np.transpose(values)[1:])
+    table = pd.DataFrame(rows, columns=["cue", "perturbation", "measure"])
+    return table.assign(value=[value[0] for value in values], low=low, high=high)
+
+
+def class_means(
+    values: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average the images of class 0 and of class 1 for each row of weights; NaN without any."""
+    negative, positive = labels == 0, labels == 1
+    with np.errstate(invalid="ignore"):
+        first = weights @ (values * negative) / (weights @ negative)
+        return first, weights @ (values * positive) / (weights @ positive)
 
 
 def _measures(
     labels: np.ndarray, before: np.ndarray, after: np.ndarray, weights: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Compute every measure for each row of weights."""
-    spread = before.std() or 1.0
-    measures = {}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for label in (0, 1):
-            of_class = (labels == label).astype(float)
-            change = (weights @ ((after - before) * of_class)) / (weights @ of_class)
-            measures[f"logit, class {label}"] = change / spread
-    flips = ((before >= 0) != (after >= 0)).astype(float)
-    measures["flips"] = weights @ flips / weights.sum(axis=1)
+) -> list[np.ndarray]:
+    """Compute each of `MEASURES` for each row of weights."""
+    changes = [
+        change / (before.std() or 1.0) for change in class_means(after - before, labels, weights)
+    ]
+    flips = weights @ ((before >= 0) != (after >= 0)) / weights.sum(axis=1)
     first, second = (
         metrics.weighted_metrics(labels, expit(logits), 0.5, weights) for logits in (before, after)
     )
-    for name in _METRICS:
-        measures[name] = (second - first)[:, metrics.METRICS.index(name)]
-    return measures
+    places = [metrics.METRICS.index(name) for name in _METRICS]
+    return [*changes, flips, *(second - first).T[places]]
 
 
 def most_affected(scored: pd.DataFrame, cue: str, *, images: int = 1) -> pd.DataFrame:
@@ -332,12 +330,9 @@ def most_affected(scored: pd.DataFrame, cue: str, *, images: int = 1) -> pd.Data
     unchanged = scored[scored["perturbation"] == UNCHANGED].set_index("path")["logit"]
     rows = scored[scored["cue"] == cue]
     before, after = rows["path"].map(unchanged), rows["logit"]
-    rows = rows.assign(
-        before=expit(before),
-        after=expit(after),
-        flipped=(before >= 0) != (after >= 0),
-        change=(after - before).abs(),
-    ).sort_values(["flipped", "change"], ascending=False, kind="stable")
+    rows = rows.assign(before=expit(before), after=expit(after), change=(after - before).abs())
+    rows["flipped"] = (before >= 0) != (after >= 0)
+    rows = rows.sort_values(["flipped", "change"], ascending=False, kind="stable")
     columns = ["path", "label", "perturbation", "before", "after"]
     return rows.drop_duplicates("path")[columns].head(images).reset_index(drop=True)
 
@@ -356,9 +351,7 @@ def perturbed(path: Path | str, name: str) -> np.ndarray:
         ValueError: There is no such perturbation.
         UnreadableImage: The file gives no pixels.
     """
-    changes = {step.name: step.change for step in PERTURBATIONS}
-    if name != UNCHANGED and name not in changes:
-        known = ", ".join([UNCHANGED, *changes])
-        raise ValueError(f"name must be one of {known}. Received: {name!r}")
-    pixels = reading.grey(path)
-    return pixels if name == UNCHANGED else changes[name](pixels)
+    changes = {step.name: step.change for step in (_NONE, *PERTURBATIONS)}
+    if name not in changes:
+        raise ValueError(f"name must be one of {', '.join(changes)}. Received: {name!r}")
+    return changes[name](reading.grey(path))

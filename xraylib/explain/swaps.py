@@ -13,7 +13,7 @@ Grey values and sharpness belong in part to the lungs: consolidation is white. O
 compression are certain to be shortcuts, for no lung has a part in them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,10 +31,10 @@ from xraylib.data import reading
 from xraylib.data.augmentation import recompressed
 from xraylib.data.preparation import Preparation
 from xraylib.data.resizing import Grey
+from xraylib.evaluation import intervals
 from xraylib.explain import perturbations
 
 CUES: Final = ("compression", "shape", "sharpness", "exposure")
-COLUMNS: Final = ("cue", "value", "low", "high", "class 0", "class 1")
 
 # Images of a class that are enough for its profile.
 _IMAGES: Final = 100
@@ -141,10 +141,10 @@ def towards(own: Profile, other: Profile) -> tuple[perturbations.Perturbation, .
         - `sharpness`: amplitudes of fine structure as in the other spectrum.
         - `exposure`: grey values mapped to the other distribution.
     """
-    changes = {
+    changes: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "shape": partial(_cut, aspect=other.aspect / own.aspect),
         "sharpness": partial(_filtered, gain=other.spectrum - own.spectrum),
-        "exposure": partial(_mapped, levels=_levels(own.greys, other.greys)),
+        "exposure": _levels(own.greys, other.greys).take,
     }
     if np.isfinite([own.quality, other.quality]).all():
         changes["compression"] = partial(recompressed, quality=round(other.quality))
@@ -169,11 +169,10 @@ def rescore(
 
     Args:
         network: As `models` builds them, with a layer named `"logit"`.
-        table: Rows of the index to score, of both classes, such as validation's.
+        table: Rows of the index, of both classes, such as validation's.
         preparation: How the images that the network was trained on were prepared.
         profiles: Of label 0 and label 1, as the function `profiles` returns them.
-        images: Maximum number of images of `table`, sampled with `seed`, half of each class; 0 for
-            all.
+        images: Maximum number of images, sampled with `seed`, half of each class; 0 for all.
         batch_size: Images that the network scores at a time.
         seed: Random seed of the samples.
 
@@ -185,21 +184,19 @@ def rescore(
             `"logit"`.
     """
     _check_classes(table)
-    return pd.concat(
-        [
-            perturbations.rescore(
-                network,
-                table[table["label"] == label],
-                preparation,
-                perturbations=towards(profiles[label], profiles[1 - label]),
-                images=-(-images // 2),
-                batch_size=batch_size,
-                seed=seed,
-            )
-            for label in (0, 1)
-        ],
-        ignore_index=True,
-    )
+    parts = [
+        perturbations.rescore(
+            network,
+            table[table["label"] == label],
+            preparation,
+            perturbations=towards(profiles[label], profiles[1 - label]),
+            images=-(-images // 2),
+            batch_size=batch_size,
+            seed=seed,
+        )
+        for label in (0, 1)
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def effects(scored: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -211,11 +208,11 @@ def effects(scored: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd
         seed: Random seed of the bootstrap.
 
     Returns:
-        One row per cue, the strongest first, with `COLUMNS`. "class 0" is the mean change of the
-        logit of that class's images towards the other class's mean, divided by the gap between the
-        two means: 0 is no change, 1 all the way, below 0 away from it. "value" is the mean of
-        both classes, "low" and "high" are its interval. All are NaN where the network does not put
-        class 1 above class 0. Cues overlap, so that effects need not add up to 1.
+        One row per cue, the strongest first: cue, value, low, high, class 0, class 1. "class 0" is
+        the mean change of the logit of that class's images towards the other class's mean, divided
+        by the gap between the two means: 0 is no change, 1 all the way, below 0 away from it.
+        "value" is the mean of both classes, "low" and "high" are its interval. All are NaN where
+        the network does not put class 1 above class 0. Effects need not add up to 1: cues overlap.
 
     Raises:
         ValueError: There are no unchanged images, or only one class.
@@ -224,33 +221,23 @@ def effects(scored: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd
         scored, by="cue", resamples=resamples, seed=seed
     )
     before = logits[""].to_numpy()
-
-    def means(values: np.ndarray, label: int) -> np.ndarray:
-        """Average the images of one class, for each row of weights."""
-        of_class = labels == label
-        with np.errstate(invalid="ignore"):
-            return np.asarray(weights @ (values * of_class) / (weights @ of_class))
-
-    gap = means(before, 1) - means(before, 0)
-    gap = np.where(gap > 0, gap, np.nan)
+    negative, positive = perturbations.class_means(before, labels, weights)
+    gap = np.where(positive > negative, positive - negative, np.nan)
     rows = []
     for cue in (name for name in CUES if name in logits):
-        change = logits[cue].to_numpy() - before
-        by_class = means(change, 0) / gap, -means(change, 1) / gap
-        both = (by_class[0] + by_class[1]) / 2
-        bootstrap = both[1:][np.isfinite(both[1:])]
-        ends = np.percentile(bootstrap, [2.5, 97.5]) if len(bootstrap) else [np.nan, np.nan]
-        rows.append((cue, both[0], *ends, by_class[0][0], by_class[1][0]))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+        changes = perturbations.class_means(logits[cue].to_numpy() - before, labels, weights)
+        first, second = changes[0] / gap, -changes[1] / gap
+        both = (first + second) / 2
+        low, high = intervals.percentiles(both[1:, np.newaxis])
+        rows.append((cue, both[0], low[0], high[0], first[0], second[0]))
+    table = pd.DataFrame(rows, columns=["cue", "value", "low", "high", "class 0", "class 1"])
     return table.sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
 def _check_classes(table: pd.DataFrame) -> None:
     if set(table["label"]) != {0, 1}:
-        raise ValueError(
-            "a swap needs images of both classes. Received: the labels "
-            f"{sorted(set(table['label']))}"
-        )
+        labels = sorted(set(table["label"]))
+        raise ValueError(f"a swap needs images of both classes. Received: the labels {labels}")
 
 
 def _radius(height: int, width: int) -> np.ndarray:
@@ -290,7 +277,3 @@ def _filtered(pixels: np.ndarray, *, gain: np.ndarray) -> np.ndarray:
 def _levels(own: np.ndarray, other: np.ndarray) -> Grey:
     """Map each grey level to that of the same quantile in the other distribution, (256,)."""
     return np.clip(np.searchsorted(other, own - 1e-9), 0, 255).astype(np.uint8)
-
-
-def _mapped(pixels: Grey, *, levels: Grey) -> Grey:
-    return levels[pixels]

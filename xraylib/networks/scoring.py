@@ -57,10 +57,8 @@ def predictions(network: keras.Model, images: Images, *, batch_size: int) -> pd.
         float64 in [0, 1].
     """
     rows = images.table[images.table["split"].isin(("validation", "test"))]
-    batches = Batches(
-        images.pixels, images.table["label"], rows.index.to_numpy(), batch_size=batch_size
-    )
+    served = rows.index.to_numpy()
+    batches = Batches(images.pixels, images.table["label"], served, batch_size=batch_size)
     numbers = progress.bar(range(len(batches)), total=len(batches), description="scoring")
-    return rows.assign(
-        score=scores(network, (batches[number][0] for number in numbers))
-    ).reset_index(drop=True)
+    score = scores(network, (batches[number][0] for number in numbers))
+    return rows.assign(score=score).reset_index(drop=True)
