@@ -90,14 +90,7 @@ class Augmentation:
         return self != Augmentation()
 
     def apply(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Change one image.
-
-        Args:
-            pixels: Grey uint8 in [0, 255], (height, width) or (height, width, 1).
-            rng: Source of randomness.
-
-        Returns:
-            Grey uint8 of the same shape.
+        """Change one image, grey uint8 in [0, 255], (height, width) or (height, width, 1).
 
         Raises:
             ValueError: `pixels` is not one such image.
@@ -131,14 +124,7 @@ class Augmentation:
 
 
 def recompressed(pixels: np.ndarray, quality: int) -> np.ndarray:
-    """Save an image as JPEG and read it again.
-
-    Args:
-        pixels: Grey uint8 in [0, 255], (height, width).
-        quality: JPEG quality as libjpeg counts it, 1 to 100.
-
-    Returns:
-        Grey uint8 of the same shape.
+    """Save grey uint8 (height, width) as JPEG, at a libjpeg quality of 1 to 100, and read it again.
 
     Example:
         >>> recompressed(np.full((2, 2), 128, np.uint8), 50).tolist()

@@ -39,8 +39,7 @@ class Images:
     """Decoded radiographs and the table that they belong to.
 
     Attributes:
-        table: One row per image, as `index` makes it, without the unreadable ones, with a fresh
-            index.
+        table: As `index` makes it, without the unreadable images, with a fresh index.
         pixels: Grey uint8 in [0, 255], (images, size, size, 1), in the order of `table`; a
             read-only memory map.
         preparation: How each file became its square.
@@ -75,14 +74,9 @@ class Images:
         if not len(rows):
             known = sorted(self.table["split"].unique())
             raise ValueError(f"no images in the split {split!r}: there are {known}")
+        pixels, labels = self.pixels, self.table["label"].to_numpy()
         return Batches(
-            self.pixels,
-            self.table["label"].to_numpy(),
-            rows,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            augment=augment,
+            pixels, labels, rows, batch_size=batch_size, shuffle=shuffle, seed=seed, augment=augment
         )
 
     def counts(self) -> pd.DataFrame:
@@ -159,15 +153,11 @@ class Batches(keras.utils.PyDataset):
         pixels = self.pixels[rows]
         _release(self.pixels)
         if self.augment:
+            # From 1: to NumPy a seed that ends in 0 is the one without it, that of the order.
+            rngs = [np.random.default_rng([self.seed, self.epoch, row + 1]) for row in rows]
             with ThreadPoolExecutor() as pool:
-                pixels = np.stack(list(pool.map(self._augmented, pixels, rows)))
+                pixels = np.stack(list(pool.map(self.augment.apply, pixels, rngs)))
         return pixels, self.labels[places].astype(np.float32)[:, np.newaxis]
-
-    def _augmented(self, image: np.ndarray, row: int) -> np.ndarray:
-        assert self.augment
-        # From 1: to NumPy a seed that ends in 0 is the one without it, which is that of the order.
-        rng = np.random.default_rng([self.seed, self.epoch, row + 1])
-        return self.augment.apply(image, rng)
 
 
 def decode(table: pd.DataFrame, preparation: Preparation) -> Images:

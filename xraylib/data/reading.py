@@ -32,13 +32,7 @@ _OTHER_FORMATS: Final = (
 
 
 def stored(path: Path | str) -> bytes:
-    """Read the bytes of one file as they are, whatever they hold.
-
-    Args:
-        path: The file; `~` is expanded.
-
-    Returns:
-        All bytes, at least one.
+    """Read the bytes of one file, at least one; `~` in the path is expanded.
 
     Raises:
         UnreadableImage: The file is missing, a folder, forbidden, or empty.

@@ -1,10 +1,9 @@
 """Measure what a network reads in a radiograph: perturb the file, score it again, compare.
 
 Each perturbation changes one property that says nothing about the lungs, such as the JPEG quality
-or the shape. What moves the score is a cue that the network relies on. A correlation in the files
-(`audit.shortcuts`) shows what a network could use; only this shows what it does use.
-
-Use it on validation. On test it is a diagnosis, for when nothing remains to be chosen.
+or the shape. What moves the score is a cue that the network relies on: `audit.shortcuts` shows what
+a network could use, only this what it does use. Use it on validation, and on test only when nothing
+remains to be chosen.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -42,8 +41,7 @@ class Perturbation:
     Attributes:
         name: What is done, e.g. `"12 % wider"`.
         cue: What a network relies on if its score moves, e.g. `"shape"`.
-        change: Maps grey uint8 in [0, 255], (height, width), to an array of the same kind and of
-            any shape.
+        change: Maps grey uint8 in [0, 255], (height, width), to the same of any shape.
     """
 
     name: str
@@ -52,16 +50,9 @@ class Perturbation:
 
 
 def scaled(pixels: np.ndarray, *, width: float = 1.0, height: float = 1.0) -> np.ndarray:
-    """Scale the content about the middle, in a frame of unchanged size.
+    """Scale grey uint8 (height, width) about the middle, by two factors, in an unchanged frame.
 
-    Args:
-        pixels: Grey uint8 in [0, 255], (height, width).
-        width: Factor for the columns. What grows out of the frame is cut; what is missing repeats
-            the outermost column.
-        height: Factor for the rows.
-
-    Returns:
-        Grey uint8 in [0, 255], (height, width).
+    What grows out of the frame is cut; what is missing repeats the outermost column or row.
     """
     rows, columns = pixels.shape
     shape = max(1, round(rows * height)), max(1, round(columns * width))
@@ -73,14 +64,9 @@ def scaled(pixels: np.ndarray, *, width: float = 1.0, height: float = 1.0) -> np
 
 
 def framed(pixels: np.ndarray, *, border: float) -> np.ndarray:
-    """Add a black border on every side, or cut one off.
+    """Add a black border to grey uint8 (height, width) on every side, or cut one off.
 
-    Args:
-        pixels: Grey uint8 in [0, 255], (height, width).
-        border: Width of the border as a fraction of height and width; below 0 it is cut off.
-
-    Returns:
-        Grey uint8 in [0, 255] of another shape.
+    `border` is its width as a fraction of height and width; below 0 it is cut off.
 
     Example:
         >>> framed(np.full((10, 20), 255, np.uint8), border=0.1).shape
@@ -225,15 +211,10 @@ def paired_logits(
 ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """Put the logits of an image beside each other, and resample the patients.
 
-    Args:
-        scored: What `rescore` returns.
-        by: `"perturbation"` or `"cue"`: one column each.
-        resamples: Bootstrap resamples of patients.
-        seed: Random seed of the bootstrap.
-
     Returns:
-        The logits, one row per image; the labels, (images,); and the weights of the images, 1 in
-        the first row and then as often as each resample has them, (1 + resamples, images).
+        The logits, one row per image and one column for each value of `by`, a column of `scored`;
+        the labels, (images,); and the weights of the images, 1 in the first row and then as often
+        as each resample has them, (1 + resamples, images).
 
     Raises:
         ValueError: There are no unchanged images, or only one class.

@@ -9,8 +9,8 @@ can be compared, and where the files do not differ there is no effect.
 What a coarse JPEG has lost does not come back: the class with the coarser files stays where it is,
 and compression has an effect of at most about a half.
 
-Grey values and sharpness belong in part to the lungs: consolidation is white. Only shape and
-compression are certain to be shortcuts, for no lung has a part in them.
+Only shape and compression are certain to be shortcuts. Grey values and sharpness belong in part to
+the lungs: consolidation is white.
 """
 
 from collections.abc import Callable, Iterable
@@ -38,8 +38,7 @@ CUES: Final = ("compression", "shape", "sharpness", "exposure")
 
 # Images of a class that are enough for its profile.
 _IMAGES: Final = 100
-# The side of the image from which a spectrum is computed, in pixels, and the edges of the
-# spectrum's bands in cycles per side.
+# The side in pixels of the image whose spectrum is computed, and its bands in cycles per side.
 _SIZE: Final = 224
 _BANDS: Final = np.array([1, 4, 8, 12, 16, 24, 32, 48, 64, 88, 112], dtype=float)
 _CENTRES: Final = np.sqrt(_BANDS[1:] * _BANDS[:-1])
@@ -52,8 +51,7 @@ class Profile:
     """The properties that the files of one class share, whatever is in the lungs.
 
     Attributes:
-        quality: Median JPEG quality, 1 to 100 as `measurements.jpeg_quality` estimates it; NaN
-            without JPEGs.
+        quality: Median JPEG quality, 1 to 100; NaN without JPEGs.
         aspect: Median width / height.
         greys: Mean cumulative histogram: the fraction of pixels at most as bright as each level,
             (256,), in [0, 1].
@@ -88,14 +86,9 @@ def profiles(table: pd.DataFrame, *, seed: int = 0) -> tuple[Profile, Profile]:
 
 
 def profile(paths: Iterable[Path | str], *, seed: int = 0) -> Profile:
-    """Measure the profile of some files.
+    """Measure the profile of some files: of a sample of 100, where there are more.
 
-    Args:
-        paths: Radiographs of one class.
-        seed: Random seed of the sample of 100 files, where there are more.
-
-    Returns:
-        Their profile. Unreadable files are left out.
+    Unreadable files are left out.
 
     Raises:
         ValueError: Not one can be read.
@@ -128,10 +121,6 @@ def profile(paths: Iterable[Path | str], *, seed: int = 0) -> Profile:
 
 def towards(own: Profile, other: Profile) -> tuple[perturbations.Perturbation, ...]:
     """Make the perturbations that turn files of one profile into files of another, one per cue.
-
-    Args:
-        own: The profile of the files.
-        other: The profile to give them.
 
     Returns:
         - `compression`: saved again at the other quality, which brings nothing back that a lower

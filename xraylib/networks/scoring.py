@@ -13,14 +13,9 @@ from xraylib.networks import models
 
 
 def outputs(network: keras.Model, batches: Iterable[np.ndarray]) -> np.ndarray:
-    """Compute what a network of one output gives for each image.
+    """Compute what a network of one output gives for each image: float64, (images,).
 
-    Args:
-        network: Takes grey squares, gives (batch, 1); `models.logits` makes one that gives logits.
-        batches: Grey uint8 in [0, 255], each (batch, size, size, 1).
-
-    Returns:
-        float64, (images,).
+    `batches` are grey uint8 in [0, 255], each (batch, size, size, 1).
     """
     parts = [np.asarray(network.predict_on_batch(batch), float).ravel() for batch in batches]
     return np.concatenate([np.empty(0), *parts])
