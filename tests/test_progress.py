@@ -44,51 +44,41 @@ def notebook(monkeypatch):
     return shown
 
 
-def let_work(bar, seconds):
-    """Moves the start of the work back, so that no test has to wait."""
-    if not bar.disable:
-        bar.start_t -= seconds
-        bar.last_print_t -= seconds
-    bar.update()
-
-
-def test_a_bar_goes_through_what_it_is_given(monkeypatch):
-    terminal(monkeypatch)
-    assert list(progress.bar("abc", total=3, description="reading")) == ["a", "b", "c"]
+def worked(*seconds):
+    """A bar that was updated after so many seconds each, without a test that waits."""
+    bar = progress.bar(total=3, description="reading")
+    for each in seconds:
+        if not bar.disable:
+            bar.start_t -= each
+            bar.last_print_t -= each
+        bar.update()
+    return bar
 
 
 def test_a_log_file_gets_nothing(capsys):
-    bar = progress.bar(total=3, description="reading")
-    let_work(bar, seconds=60)
-    bar.close()
+    worked(60)
     assert list(progress.bar("abc", total=3, description="reading")) == ["a", "b", "c"]
     assert capsys.readouterr() == ("", "")
 
 
 def test_a_terminal_gets_the_description_and_the_count(monkeypatch):
     shown = terminal(monkeypatch)
-    bar = progress.bar(total=3, description="reading")
-    let_work(bar, seconds=3)
-    assert "reading" in shown.getvalue()
-    assert "1/3" in shown.getvalue()
+    bar = worked(3)
+    assert "reading" in shown.getvalue() and "1/3" in shown.getvalue()
     bar.close()
 
 
 def test_short_work_gets_no_bar(monkeypatch):
     shown = terminal(monkeypatch)
-    bar = progress.bar(total=3, description="reading")
-    let_work(bar, seconds=1)
+    bar = worked(1)
     assert shown.getvalue() == ""
     bar.close()
 
 
 def test_a_notebook_gets_one_line_in_place(monkeypatch, capsys):
     shown = notebook(monkeypatch)
-    bar = progress.bar(total=3, description="reading")
-    let_work(bar, seconds=3)
-    let_work(bar, seconds=3)
-    assert shown.getvalue().startswith("reading")
-    assert "2/3" in shown.getvalue()
+    bar = worked(3, 3)
+    assert shown.getvalue().startswith("reading") and "2/3" in shown.getvalue()
     assert not set("\r\n") & set(shown.getvalue())
     bar.close()
     assert capsys.readouterr() == ("", "")
@@ -96,9 +86,7 @@ def test_a_notebook_gets_one_line_in_place(monkeypatch, capsys):
 
 def test_ipython_without_a_kernel_is_not_a_notebook(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
-    bar = progress.bar(total=3, description="reading")
-    let_work(bar, seconds=3)
-    bar.close()
+    worked(3).close()
     assert capsys.readouterr() == ("", "")
 
 
@@ -106,11 +94,8 @@ def test_ipython_without_a_kernel_is_not_a_notebook(monkeypatch, capsys):
 def test_the_environment_silences(place, monkeypatch):
     shown = place(monkeypatch)
     monkeypatch.setenv("TQDM_DISABLE", "1")
-    bar = progress.bar(total=3, description="reading")
-    let_work(bar, seconds=3)
-    bar.close()
+    worked(3).close()
     assert shown.getvalue() == ""
-    assert list(progress.bar("abc", total=3, description="reading")) == ["a", "b", "c"]
 
 
 def test_the_log_is_shown_once_and_in_order(monkeypatch, capsys):

@@ -12,8 +12,7 @@ from tqdm import tqdm
 def bar(iterable: Iterable[Any] | None = None, *, total: int, description: str) -> tqdm:
     """A progress bar that appears after two seconds in a terminal or a notebook.
 
-    It stays silent where the output is a file or a pipe, or the environment variable
-    `TQDM_DISABLE` is set.
+    It stays silent in a file or a pipe, and where the environment variable `TQDM_DISABLE` is set.
 
     Args:
         iterable: The items to go through; or None, and the caller calls `update`.
@@ -28,20 +27,12 @@ def bar(iterable: Iterable[Any] | None = None, *, total: int, description: str) 
         [2, 4, 6]
     """
     # tqdm itself looks at the environment only when imported, and not where `disable` is given.
-    silent = bool(os.environ.get("TQDM_DISABLE"))
-    if _in_notebook():
-        # A notebook's stream is not a terminal, and yet somebody may be watching.
-        return tqdm(
-            iterable,
-            total=total,
-            desc=description,
-            delay=2,
-            mininterval=0.5,
-            file=_NotebookLine(),
-            disable=silent,
-            ncols=80,
-        )
-    return tqdm(iterable, total=total, desc=description, delay=2, disable=silent or None)
+    silent = bool(os.environ.get("TQDM_DISABLE")) or None  # None is silent in a file or a pipe
+    ipython = sys.modules.get("IPython")
+    options: dict[str, Any] = {}
+    if ipython is not None and hasattr(ipython.get_ipython(), "kernel"):
+        options = {"file": _NotebookLine(), "mininterval": 0.5, "ncols": 80}
+    return tqdm(iterable, total=total, desc=description, delay=2, disable=silent, **options)
 
 
 def show_log() -> None:
@@ -67,8 +58,7 @@ class _AboveBars(logging.Handler):
 class _NotebookLine:
     """A file whose last line is shown in place: carriage returns would fill a stored notebook."""
 
-    def __init__(self) -> None:
-        self.handle: Any = None
+    handle: Any = None
 
     def write(self, text: str) -> None:
         from IPython.display import display
@@ -81,11 +71,3 @@ class _NotebookLine:
             self.handle = display(line, raw=True, display_id=True)
         else:
             self.handle.update(line, raw=True)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-
-def _in_notebook() -> bool:
-    shell = sys.modules.get("IPython")
-    return shell is not None and hasattr(shell.get_ipython(), "kernel")

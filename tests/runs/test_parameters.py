@@ -4,28 +4,28 @@ from support.notebooks import notebook as notebook_file
 from xraylib.errors import NotebookError, ParameterError
 from xraylib.runs.parameters import check, literal, names_in, read_yaml, refuse_unknown
 
+ANNOTATIONS = {
+    "SOURCE": str,
+    "WEIGHTS": str | None,
+    "EPOCHS": int,
+    "LEARNING_RATE": float,
+    "CHART": bool,
+    "path": str,
+    "MISSING": int,
+}
+VALUES = {
+    "SOURCE": "synthetic",
+    "WEIGHTS": None,
+    "EPOCHS": 10,
+    "LEARNING_RATE": 1e-3,
+    "CHART": False,
+}
+
 
 def notebook(injected=None, **values):
     """A notebook's `globals()`: its parameters cell, and what papermill puts in after it."""
-    namespace = {
-        "__annotations__": {
-            "SOURCE": str,
-            "WEIGHTS": str | None,
-            "EPOCHS": int,
-            "LEARNING_RATE": float,
-            "CHART": bool,
-            "path": str,
-            "MISSING": int,
-        },
-        "SOURCE": "synthetic",
-        "WEIGHTS": None,
-        "EPOCHS": 10,
-        "LEARNING_RATE": 1e-3,
-        "CHART": False,
-        "path": "lower case is no parameter",
-        "SIZES": "not annotated",
-        "In": ["", "import xraylib", "SOURCE: str = 'synthetic'"],
-    }
+    namespace = VALUES | {"path": "no parameter", "SIZES": "not annotated"}
+    namespace |= {"__annotations__": ANNOTATIONS, "In": ["", "SOURCE: str = 'synthetic'"]}
     if injected is not None:
         namespace["In"].append(f"# Parameters\n{injected}\n")
         exec(injected, namespace)
@@ -33,16 +33,7 @@ def notebook(injected=None, **values):
 
 
 def test_the_annotated_names_in_their_order():
-    assert list(check(notebook()).items()) == [
-        ("SOURCE", "synthetic"),
-        ("WEIGHTS", None),
-        ("EPOCHS", 10),
-        ("LEARNING_RATE", 0.001),
-        ("CHART", False),
-    ]
-
-
-def test_a_notebook_without_parameters():
+    assert list(check(notebook()).items()) == list(VALUES.items())
     assert check({}) == {}
 
 
@@ -63,11 +54,10 @@ def test_in_jupyterlab_other_cells_may_assign_what_they_like():
         ("EPOCH = 3", r"unknown parameter EPOCH \(do you mean EPOCHS\?\)"),
         ("epochs = 3", r"unknown parameter epochs \(do you mean EPOCHS\?\)"),
         ("path = 'x'", "unknown parameter path"),
-        ("ZOOM = 3", "unknown parameter ZOOM"),
         ("SIZES = 'an assigned name that is no parameter'", "unknown parameter SIZES"),
         (
-            "EPOCHS = 3\nZOOM = 3\nLEARNINGRATE = 1.0",
-            r"unknown parameter ZOOM, LEARNINGRATE \(do you mean LEARNING_RATE\?\)",
+            "EPOCHS = 3\nZOOM = 3\nEPOCH = 1",
+            r"unknown parameter ZOOM, EPOCH \(do you mean EPOCHS\?\)",
         ),
     ],
 )
@@ -82,11 +72,7 @@ def test_an_unknown_name_is_refused_with_those_there_are(injected, said):
     [
         ("EPOCHS", "3", r"EPOCHS must be int. Received: '3' \(str\)"),
         ("EPOCHS", True, r"EPOCHS must be int. Received: True \(bool\)"),
-        ("EPOCHS", 3.0, r"EPOCHS must be int. Received: 3.0 \(float\)"),
-        ("EPOCHS", None, r"EPOCHS must be int. Received: None \(NoneType\)"),
         ("LEARNING_RATE", "1e-3", r"LEARNING_RATE must be float. Received: '1e-3' \(str\)"),
-        ("LEARNING_RATE", True, r"LEARNING_RATE must be float. Received: True \(bool\)"),
-        ("SOURCE", 3, r"SOURCE must be str. Received: 3 \(int\)"),
         ("SOURCE", None, r"SOURCE must be str. Received: None \(NoneType\)"),
         ("WEIGHTS", 3, r"WEIGHTS must be str \| None. Received: 3 \(int\)"),
         ("CHART", 1, r"CHART must be bool. Received: 1 \(int\)"),
@@ -103,9 +89,7 @@ def test_another_type_is_refused(name, value, said):
         (float, 1, 1.0),
         (float | None, 1, 1.0),
         (int | float, 1, 1),
-        (str | None, None, None),
         (str | None, "imagenet", "imagenet"),
-        (bool, True, True),
     ],
 )
 def test_a_value_of_its_type_passes_and_a_whole_number_may_be_a_float(kind, value, checked):
@@ -117,19 +101,13 @@ def test_a_value_of_its_type_passes_and_a_whole_number_may_be_a_float(kind, valu
 
 
 def test_known_names_pass():
-    assert refuse_unknown(["EPOCHS"], ["SEED", "EPOCHS"]) is None
-    assert refuse_unknown([], ["SEED"]) is None
+    assert refuse_unknown(["EPOCHS"], iter(["SEED", "EPOCHS"])) is None
 
 
 def test_an_unknown_name_is_told_with_the_nearest():
     said = r"^unknown parameter SEDE \(do you mean SEED\?\): there are EPOCHS, SEED$"
     with pytest.raises(ParameterError, match=said):
         refuse_unknown(["SEDE"], iter(["EPOCHS", "SEED"]))
-
-
-def test_the_error_is_a_value_error():
-    with pytest.raises(ValueError, match="unknown parameter ZOOM: there are SEED"):
-        refuse_unknown(["ZOOM"], ["SEED"])
 
 
 # ------------------------------------------------------------------ literal
@@ -140,9 +118,7 @@ def test_the_error_is_a_value_error():
     [
         ("3", 3),
         ("1e-3", 0.001),
-        ("True", True),
         ("None", None),
-        ("'3'", "3"),
         ("kaggle", "kaggle"),
         ("../data/chest x ray", "../data/chest x ray"),
         ("", ""),
@@ -164,22 +140,24 @@ def test_a_file_of_parameters(tmp_path):
     assert read_yaml(path) == {}
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "just words", "a: [unclosed", "a: \x00"])
-def test_a_file_of_something_else(text, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"- a\n- b\n", r"p\.yaml must hold lines like NAME: value. Received: \['a', 'b'\]$"),
+        (b"just words", r"p\.yaml must hold lines like NAME: value. Received: 'just words'$"),
+        (b"a: [unclosed", r"^cannot read the parameters in .*p\.yaml: while parsing"),
+        (b"a: \x00", r"^cannot read the parameters in .*p\.yaml: unacceptable character"),
+        (b"\xff\xfe", r"^cannot read the parameters in .*p\.yaml: 'utf-8' codec"),
+        (None, r"^cannot read the parameters in .*p\.yaml: No such file"),
+    ],
+)
+def test_a_file_of_something_else(content, said, tmp_path):
     path = tmp_path / "p.yaml"
-    path.write_text(text)
-    with pytest.raises(NotebookError, match=r"p\.yaml") as caught:
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(NotebookError, match=said) as caught:
         read_yaml(path)
     assert "\n" not in str(caught.value)
-
-
-def test_a_file_that_is_not_text_and_a_missing_one(tmp_path):
-    path = tmp_path / "p.yaml"
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(NotebookError, match=r"cannot read the parameters in .*: 'utf-8' codec"):
-        read_yaml(path)
-    with pytest.raises(NotebookError, match=r"cannot read the parameters in .*: No such file"):
-        read_yaml(tmp_path / "no.yaml")
 
 
 # ------------------------------------------------------------------ names_in

@@ -44,11 +44,7 @@ def check(namespace: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_unknown(names: Iterable[str], known: Iterable[str]) -> None:
-    """Refuses names of parameters that do not exist.
-
-    Args:
-        names: Names to be passed to a notebook.
-        known: Names that exist.
+    """Refuses names of parameters that are not among those known.
 
     Raises:
         ParameterError: Lists the unknown names, what is nearest to each, and all that exist.
@@ -71,13 +67,7 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str]) -> None:
 
 
 def literal(text: str) -> Any:
-    """Reads the value of a parameter on a command line.
-
-    Args:
-        text: As typed.
-
-    Returns:
-        The number, truth value or None that the text spells in Python; otherwise the text itself.
+    """The number, truth value or None that a text spells in Python; otherwise the text itself.
 
     Example:
         >>> literal("1e-3"), literal("None"), literal("kaggle")
@@ -90,13 +80,7 @@ def literal(text: str) -> Any:
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
-    """Reads a YAML file of parameters, as papermill's `-f` takes it.
-
-    Args:
-        path: The file: one `NAME: value` a line.
-
-    Returns:
-        Names and values.
+    """Reads a YAML file of parameters, one `NAME: value` a line, as papermill's `-f` takes it.
 
     Raises:
         NotebookError: The file is missing or holds something else.
@@ -109,21 +93,13 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or errors.one_line(error)
         raise errors.NotebookError(f"cannot read the parameters in {path}: {reason}") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
+    if not isinstance(values, dict | None):
         raise errors.NotebookError(f"{path} must hold lines like NAME: value. Received: {values!r}")
-    return {str(name): value for name, value in values.items()}
+    return {str(name): value for name, value in (values or {}).items()}
 
 
 def names_in(notebook: Path | str) -> list[str]:
-    """Reads the names of a notebook's parameters.
-
-    Args:
-        notebook: Path of the notebook.
-
-    Returns:
-        The names in its `parameters` cell, in the order of the cell.
+    """Reads the names in the `parameters` cell of a notebook, in the order of the cell.
 
     Raises:
         NotebookError: There is no such file, or it is not a notebook.
@@ -135,16 +111,15 @@ def names_in(notebook: Path | str) -> list[str]:
         raise errors.NotebookError(f"no such notebook: {notebook}")
     try:
         return list(papermill.inspect_notebook(str(notebook)))
+    # Which error it is depends on what the file is instead.
     except Exception as error:
-        # Which error it is depends on what the file is instead.
         reason = errors.one_line(error)
         raise errors.NotebookError(f"{notebook} is not a notebook: {reason}") from None
 
 
 def _names_from_papermill(cells: Iterable[str]) -> list[str]:
     """The names that papermill assigns, from the sources of a notebook's cells."""
-    # papermill tags the cell that it injects, but a kernel sees no tags: there, only the comment in
-    # the cell's first line tells it.
+    # papermill tags its cell, but a kernel sees no tags, only the comment in the first line.
     for source in cells:
         if source.startswith("# Parameters\n"):
             assignments = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
