@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,9 +16,9 @@ import pandas as pd
 from xraylib import errors
 from xraylib.runs import execution, parameters
 
-# A command takes what its parser has read, and returns the exit status.
-_Command = Callable[[argparse.Namespace], int]
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+_DEFAULT = "default: %(default)s"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,10 +30,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 where something failed, 2 for wrong arguments, 130 for Ctrl-C.
     """
-    parsed = _parser().parse_args(arguments)
-    command: _Command = parsed.command
+    parser = argparse.ArgumentParser(
+        prog="xraylib",
+        description="Pneumonia on chest radiographs. For education; not a medical device.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_run, _add_synthetic, _add_audit, _add_report, _add_cache):
+        add(commands)
+    table = commands.add_parser("table", help="show the records in a folder, one line a run")
+    table.set_defaults(command=_table)
+    table.add_argument("folder", type=Path)
+    options = vars(parser.parse_args(arguments))
+    command = options.pop("command")  # returns its exit status, or None for 0
     try:
-        return command(parsed)
+        return int(command(**options) or 0)
     except KeyboardInterrupt:
         print("\nstopped; what was finished is kept", file=sys.stderr)
         return 130
@@ -42,56 +52,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="xraylib",
-        description="Pneumonia on chest radiographs. For education; not a medical device.",
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_run, _add_synthetic, _add_audit, _add_table, _add_report, _add_cache):
-        add(commands)
-    return parser
-
-
 def _add_run(commands: _Commands) -> None:
     run = commands.add_parser("run", help="execute notebooks and show what each step reached")
-    run.add_argument("notebooks", nargs="*", type=Path, help="default: notebooks/[0-9]*.ipynb")
-    run.add_argument("--parameters", metavar="FILE", help="YAML file of parameters")
-    run.add_argument(
-        "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="one parameter"
-    )
-    run.add_argument("--out", type=Path, default=Path("runs"), help="default: %(default)s")
-    run.add_argument(
-        "--jobs",
-        type=int,
-        default=1,
-        metavar="N",
-        help="notebooks side by side; the last one named, as 05, waits for the others; "
-        "default: %(default)s",
-    )
     run.set_defaults(command=_run)
+    run.add_argument("notebooks", nargs="*", type=Path, help="default: notebooks/[0-9]*.ipynb")
+    run.add_argument("--parameters", dest="file", metavar="FILE", help="YAML file of parameters")
+    pair = ("NAME", "VALUE")
+    run.add_argument("-p", nargs=2, action="append", default=[], metavar=pair, help="one parameter")
+    run.add_argument("--out", type=Path, default=Path("runs"), help=_DEFAULT)
+    jobs = "notebooks side by side; the last one named, as 05, waits for the others; " + _DEFAULT
+    run.add_argument("--jobs", type=int, default=1, metavar="N", help=jobs)
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    notebooks = arguments.notebooks or sorted(Path("notebooks").glob("[0-9]*.ipynb"))
+def _run(notebooks: list[Path], file: str | None, p: list[list[str]], out: Path, jobs: int) -> int:
+    notebooks = notebooks or sorted(Path("notebooks").glob("[0-9]*.ipynb"))
     if not notebooks:
         raise errors.NotebookError(
             f"no notebooks: run this in the project's folder, or name some. Received: {Path.cwd()}"
         )
-    values = parameters.read_yaml(arguments.parameters) if arguments.parameters else {}
-    values |= {name: parameters.literal(text) for name, text in arguments.p}
-    executed = execution.run_notebooks(
-        notebooks, out=arguments.out, parameters=values, jobs=arguments.jobs
-    )
-    folder = Path(values.get("RUN_DIR", arguments.out))
+    values = parameters.read_yaml(file) if file else {}
+    values |= {name: parameters.literal(text) for name, text in p}
+    executed = execution.run_notebooks(notebooks, out=out, parameters=values, jobs=jobs)
+    folder = Path(values.get("RUN_DIR", out))
     print()
-    _print_table(folder)
-    print(f"\nexecuted notebooks and records: {arguments.out}/")
+    _table(folder)
+    print(f"\nexecuted notebooks and records: {out}/")
     try:
         from xraylib.report import publish
 
         _draw_without_screen()
-        print(f"all on one page: {publish.publish(folder, notebooks=arguments.out)}")
+        print(f"all on one page: {publish.publish(folder, notebooks=out)}")
     # Hours of training do not fail for want of a page about them.
     except Exception as error:
         print(f"no report.html: {errors.one_line(error, limit=None)}", file=sys.stderr)
@@ -103,30 +93,20 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _add_synthetic(commands: _Commands) -> None:
     synthetic = commands.add_parser("synthetic", help="make a tree of synthetic radiographs")
-    synthetic.add_argument("folder", type=Path)
-    synthetic.add_argument("--images", type=int, default=600, help="default: %(default)s")
-    synthetic.add_argument(
-        "--size", type=int, default=512, help="short side, default: %(default)s px"
-    )
-    synthetic.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    synthetic.add_argument(
-        "--traps", nargs="*", metavar="TRAP", help="default: all; give none for none"
-    )
     synthetic.set_defaults(command=_synthetic)
+    synthetic.add_argument("folder", type=Path)
+    synthetic.add_argument("--images", type=int, default=600, help=_DEFAULT)
+    synthetic.add_argument("--size", type=int, default=512, help=f"short side, {_DEFAULT} px")
+    synthetic.add_argument("--seed", type=int, default=0, help=_DEFAULT)
+    traps = "default: all; give none for none"
+    synthetic.add_argument("--traps", nargs="*", metavar="TRAP", help=traps)
 
 
-def _synthetic(arguments: argparse.Namespace) -> int:
+def _synthetic(folder: Path, images: int, size: int, seed: int, traps: list[str] | None) -> None:
     from xraylib.synthetic import dataset
 
-    folder = dataset.make_tree(
-        arguments.folder,
-        images=arguments.images,
-        size=arguments.size,
-        seed=arguments.seed,
-        traps=dataset.TRAPS if arguments.traps is None else arguments.traps,
-    )
-    print(folder)
-    return 0
+    chosen = dataset.TRAPS if traps is None else traps
+    print(dataset.make_tree(folder, images=images, size=size, seed=seed, traps=chosen))
 
 
 def _add_audit(commands: _Commands) -> None:
@@ -138,33 +118,31 @@ def _add_audit(commands: _Commands) -> None:
         epilog="Exit status: 0 where nothing severe was found; 1 where something was, or where "
         "the audit failed, which standard error then tells; 2 for wrong arguments.",
     )
-    audit.add_argument(
-        "folder", type=Path, help="two folders of images, or train/ and test/ with two each"
-    )
-    audit.add_argument(
-        "--out", type=Path, metavar="DIR", help="write audit.json and audit.html there"
-    )
-    audit.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     audit.set_defaults(command=_audit)
+    folder = "two folders of images, or train/ and test/ with two each"
+    audit.add_argument("folder", type=Path, help=folder)
+    out = "write audit.json and audit.html there"
+    audit.add_argument("--out", type=Path, metavar="DIR", help=out)
+    audit.add_argument("--seed", type=int, default=0, help=_DEFAULT)
 
 
-def _audit(arguments: argparse.Namespace) -> int:
+def _audit(folder: Path, out: Path | None, seed: int) -> int:
     from xraylib.audit import checks, measurements
     from xraylib.data import index
     from xraylib.report import audit_page
 
-    table = index.from_class_folders(arguments.folder)
-    if arguments.out:
-        _make_writable(arguments.out)
+    table = index.from_class_folders(folder)
+    if out:
+        _make_writable(out)
     measured = measurements.measure(table)
-    findings = checks.findings(measured, seed=arguments.seed).sort_values(
+    findings = checks.findings(measured, seed=seed).sort_values(
         "severity", key=lambda column: column.map(list(audit_page.MARKS).index), kind="stable"
     )
     _print_findings(findings)
     print(f"{audit_page.verdict(findings)}, in {len(measured):,} images; not a medical device")
-    if arguments.out:
-        _write_audit(arguments, measured=measured, findings=findings)
-        print(f"{arguments.out / 'audit.html'}\n{arguments.out / 'audit.json'}")
+    if out:
+        _write_audit(out, folder.resolve().name, measured, findings, seed)
+        print(f"{out / 'audit.html'}\n{out / 'audit.json'}")
     return int((findings["severity"] == "severe").any())
 
 
@@ -187,44 +165,30 @@ def _print_findings(findings: pd.DataFrame) -> None:
 
 
 def _write_audit(
-    arguments: argparse.Namespace, *, measured: pd.DataFrame, findings: pd.DataFrame
+    out: Path, name: str, measured: pd.DataFrame, findings: pd.DataFrame, seed: int
 ) -> None:
     from xraylib.report import audit_page, html, plots
 
     _draw_without_screen()
-    folder = arguments.folder.resolve().name
     classes = measured.drop_duplicates("label").sort_values("label")["class"].tolist()
+    properties = plots.properties(measured, class_names=classes)
     page = audit_page.audit(
-        f"Audit of {folder}",
-        findings=findings,
-        measured=measured,
-        properties=plots.properties(measured, class_names=classes),
+        f"Audit of {name}", findings=findings, measured=measured, properties=properties
     )
     counts = measured.groupby(["split", "class"], sort=False).size().reset_index(name="images")
     report = {
         "xraylib": importlib.metadata.version("xraylib"),
-        "folder": folder,
-        "seed": arguments.seed,
+        "folder": name,
+        "seed": seed,
         "verdict": audit_page.verdict(findings),
         "counts": counts.to_dict("records"),
         "findings": json.loads(findings.to_json(orient="records")),
     }
-    html.write(arguments.out / "audit.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
-    html.write(arguments.out / "audit.html", page)
+    html.write(out / "audit.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
+    html.write(out / "audit.html", page)
 
 
-def _add_table(commands: _Commands) -> None:
-    table = commands.add_parser("table", help="show the records in a folder, one line a run")
-    table.add_argument("folder", type=Path)
-    table.set_defaults(command=_table)
-
-
-def _table(arguments: argparse.Namespace) -> int:
-    _print_table(arguments.folder)
-    return 0
-
-
-def _print_table(folder: Path) -> None:
+def _table(folder: Path) -> None:
     """Prints what the runs in a folder reached; that there are none is not an error."""
     from xraylib.report import tables
     from xraylib.runs import records
@@ -244,39 +208,21 @@ def _add_report(commands: _Commands) -> None:
     report = commands.add_parser(
         "report", help="write one page, with its figures inside, of the records in a folder"
     )
-    report.add_argument("folder", type=Path, help="of records; executed notebooks are shown, too")
-    report.add_argument(
-        "--out", type=Path, metavar="FILE", help="default: report.html in the folder"
-    )
-    report.add_argument(
-        "--prevalence",
-        type=_proportion,
-        default=0.3,
-        metavar="SHARE",
-        help="of pneumonia among those X-rayed, for predictive values; default: %(default)s",
-    )
     report.set_defaults(command=_report)
+    report.add_argument("folder", type=Path, help="of records; executed notebooks are shown, too")
+    out = "default: report.html in the folder"
+    report.add_argument("--out", type=Path, metavar="FILE", help=out)
+    share = "of pneumonia among those X-rayed, for predictive values; " + _DEFAULT
+    report.add_argument("--prevalence", type=float, default=0.3, metavar="SHARE", help=share)
 
 
-def _proportion(text: str) -> float:
-    try:
-        proportion = float(text)
-    except ValueError:
-        proportion = 0.0
-    if not 0 < proportion < 1:
-        raise argparse.ArgumentTypeError(f"give a number above 0 and below 1. Received: {text!r}")
-    return proportion
-
-
-def _report(arguments: argparse.Namespace) -> int:
+def _report(folder: Path, out: Path | None, prevalence: float) -> None:
     from xraylib.report import publish
 
-    if arguments.folder.is_dir():
-        _make_writable(arguments.out.parent if arguments.out else arguments.folder)
+    if folder.is_dir():
+        _make_writable(out.parent if out else folder)
     _draw_without_screen()
-    page = publish.publish(arguments.folder, out=arguments.out, prevalence=arguments.prevalence)
-    print(page)
-    return 0
+    print(publish.publish(folder, out=out, prevalence=prevalence))
 
 
 def _add_cache(commands: _Commands) -> None:
@@ -291,30 +237,27 @@ def _add_cache(commands: _Commands) -> None:
         help="remove what was not used for the longest time",
         description="Removes what was not used for the longest time, but nothing in use.",
     )
-    prune.add_argument("--to", metavar="SIZE", default="0", help="keep so much, e.g. 5GB")
-    prune.add_argument(
-        "--all", action="store_true", help="also data sets, with what was put there by hand"
-    )
     prune.set_defaults(command=_prune)
+    prune.add_argument("--to", metavar="SIZE", default="0", help="keep so much, e.g. 5GB")
+    everything = "also data sets, with what was put there by hand"
+    prune.add_argument("--all", dest="everything", action="store_true", help=everything)
 
 
-def _cache(arguments: argparse.Namespace) -> int:
+def _cache() -> None:
     from xraylib import cache, pruning
 
     entries = pruning.entries()
     _print_entries(entries)
     print(f"{entries['bytes'].sum() / 1e6:,.1f} MB in {cache.cache_folder()}")
-    return 0
 
 
-def _prune(arguments: argparse.Namespace) -> int:
+def _prune(to: str, everything: bool) -> None:
     from xraylib import pruning
 
-    removed = pruning.prune(pruning.parse_size(arguments.to), everything=arguments.all)
+    removed = pruning.prune(pruning.parse_size(to), everything=everything)
     _print_entries(removed)
     left = pruning.entries()["bytes"].sum()
     print(f"removed {removed['bytes'].sum() / 1e6:,.1f} MB, {left / 1e6:,.1f} MB are left")
-    return 0
 
 
 def _print_entries(entries: pd.DataFrame) -> None:
