@@ -152,6 +152,13 @@ def test_the_order_of_rows_and_other_splits_do_not_matter():
     pd.testing.assert_frame_equal(difference([shuffled], [other], resamples=100), expected)
 
 
+def test_steps_can_be_compared_on_validation():
+    first = pd.concat([predicted(), predicted(SECOND, split="validation")])
+    second = pd.concat([predicted(), predicted(LABELS, split="validation")])
+    row = difference([first], [second], split="validation", resamples=0).iloc[0]
+    assert (row["first_value"], row["second_value"]) == (pytest.approx(3 / 4), 1)
+
+
 def test_no_resamples_leave_auc_alone():
     table = difference([predicted()], [predicted(SECOND)], resamples=0).set_index("metric")
     assert table[["low", "high", "p"]].isna().all(axis=1).drop("AUC").all()

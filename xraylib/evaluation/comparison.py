@@ -82,8 +82,10 @@ def averages(
     return pd.concat(parts, ignore_index=True)
 
 
-def difference(first: Runs, second: Runs, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Test how two steps differ on the same test images at a threshold of .5, metric by metric.
+def difference(
+    first: Runs, second: Runs, *, split: str = "test", resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Test how two steps differ on the same images at a threshold of .5, metric by metric.
 
     Where a step has several runs (seeds), their mean is compared. The AUC is tested by
     `significance.delong` with patients, the other metrics by a paired bootstrap
@@ -93,6 +95,7 @@ def difference(first: Runs, second: Runs, *, resamples: int = 2000, seed: int = 
     Args:
         first: The runs of one step.
         second: The runs of the step to compare with it, on the same images.
+        split: The split to compare on: `"validation"` where something is to be chosen.
         resamples: 0 leaves interval and p-value undefined for all but the AUC.
         seed: See `xraylib.evaluation`.
 
@@ -106,7 +109,7 @@ def difference(first: Runs, second: Runs, *, resamples: int = 2000, seed: int = 
             or AUC is not defined.
     """
     checks.at_least(resamples, 0, "resamples")
-    images, scores = _aligned({"the first": first, "the second": second})
+    images, scores = _aligned({"the first": first, "the second": second}, split)
     labels, patients = images["label"].to_numpy(), images["patient"].to_numpy()
     weights = _weights(patients, resamples, seed)
     of_first, of_second = (
@@ -129,10 +132,11 @@ def differences(
     steps: Mapping[str, Runs],
     pairs: Iterable[tuple[str, str]] | None = None,
     *,
+    split: str = "test",
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Test how steps differ on test, with p-values adjusted for the number of comparisons.
+    """Test how steps differ, with p-values adjusted for the number of comparisons.
 
     The comparisons of one metric are a family of `significance.holm`. Where p comes from a
     bootstrap, the smallest p_holm is at least the number of comparisons times 2/(1 + resamples).
@@ -141,7 +145,7 @@ def differences(
         steps: The runs of each step by its name.
         pairs: Names of the steps to compare, first and second; None compares each step with the
             one before it.
-        resamples: See `difference`.
+        split, resamples: See `difference`.
         seed: See `xraylib.evaluation`.
 
     Returns:
@@ -159,7 +163,7 @@ def differences(
     for first, second in progress.bar(pairs, total=len(pairs), description="comparing steps"):
         runs = steps[first], steps[second]
         try:
-            part = difference(*runs, resamples=resamples, seed=seed)
+            part = difference(*runs, split=split, resamples=resamples, seed=seed)
         except ValueError as error:
             raise ValueError(f"{first} (first) and {second} (second): {error}") from None
         parts.append(part)
@@ -192,7 +196,7 @@ def discordances(
         raise ValueError(f"{counts} cannot be paired: give as many of both")
     if len(thresholds) != 2:
         raise ValueError(f"give two thresholds, of first and second. Received: {thresholds}")
-    images, scores = _aligned({"the first": first, "the second": second})
+    images, scores = _aligned({"the first": first, "the second": second}, "test")
     decisions = [
         runs >= _per_run(own, len(runs), name)[:, np.newaxis]
         for own, (name, runs) in zip(thresholds, scores.items(), strict=True)
@@ -213,7 +217,7 @@ def common_errors(steps: Mapping[str, Runs]) -> pd.DataFrame:
     Raises:
         ValueError: There are no steps, or the runs are not on the same images.
     """
-    images, scores_of = _aligned(steps)
+    images, scores_of = _aligned(steps, "test")
     scores = np.concatenate(list(scores_of.values()))
     labels = images["label"].to_numpy()
     wrong = ((scores >= 0.5) != labels.astype(bool)).all(axis=0)
@@ -250,9 +254,9 @@ def _per_run(thresholds: Thresholds, runs: int, name: str) -> np.ndarray:
     return np.broadcast_to(checks.in_unit_interval(values, "thresholds"), runs)
 
 
-def _aligned(steps: Mapping[str, Runs]) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """The test images in the order of their paths, and the scores of each step, (runs, n)."""
-    tables = {name: _tables(runs, "test", name) for name, runs in steps.items()}
+def _aligned(steps: Mapping[str, Runs], split: str) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """The images in the order of their paths, and the scores of each step, (runs, n)."""
+    tables = {name: _tables(runs, split, name) for name, runs in steps.items()}
     if not tables:
         raise ValueError("there are no steps to compare: give one or more")
     base, *_ = tables
