@@ -69,11 +69,11 @@ def test_area_averages_what_falls_into_a_pixel():
 
 
 def test_area_does_not_alias():
-    board = np.indices((9, 9)).sum(axis=0) % 2 * np.uint8(255)
+    board = (np.indices((9, 9)).sum(axis=0) % 2 * 255).astype(np.uint8)
     # 4 or 5 of 9 pixels are white; without antialiasing, the middle one alone counts.
-    area = square(board.astype(np.uint8), image_size=3, resize="area", fit="stretch")
+    area = square(board, image_size=3, resize="area", fit="stretch")
     assert area.tolist() == [[113, 142, 113], [142, 113, 142], [113, 142, 113]]
-    bilinear = square(board.astype(np.uint8), image_size=3, resize="bilinear", fit="stretch")
+    bilinear = square(board, image_size=3, resize="bilinear", fit="stretch")
     assert bilinear.tolist() == [[0, 255, 0], [255, 0, 255], [0, 255, 0]]
 
 
@@ -83,17 +83,6 @@ def test_area_shares_out_a_pixel_on_the_edge_of_two():
     for picture in (pixels, pixels.T):
         averages = square(picture, image_size=2, resize="area", fit="stretch")
         assert sorted(averages.ravel()) == [40, 40, 100, 100]
-
-
-@pytest.mark.parametrize("resize", ["bilinear", "area"])
-@pytest.mark.parametrize("fit", ["stretch", "crop"])
-@pytest.mark.parametrize("image_size", [7, 64])
-def test_a_constant_image_stays_constant(resize, fit, image_size):
-    pixels = np.full((31, 45), 77, np.uint8)
-    result = square(pixels, image_size=image_size, resize=resize, fit=fit)
-    assert result.dtype == np.uint8
-    assert result.shape == (image_size, image_size)
-    assert np.unique(result).tolist() == [77]
 
 
 @pytest.mark.parametrize("resize", ["bilinear", "area"])

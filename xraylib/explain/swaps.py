@@ -94,10 +94,10 @@ def profile(paths: Iterable[Path | str], *, seed: int = 0) -> Profile:
         ValueError: Not one can be read.
     """
     paths = [Path(path) for path in paths]
-    sample = np.sort(np.random.default_rng(seed).permutation(len(paths))[:_IMAGES])
+    numbers = np.sort(np.random.default_rng(seed).permutation(len(paths))[:_IMAGES])
+    sample = [paths[number] for number in numbers]
     qualities, aspects, greys, spectra = [], [], [], []
-    for number in progress.bar(sample, total=len(sample), description="measuring profiles"):
-        path = paths[number]
+    for path in progress.bar(sample, total=len(sample), description="measuring profiles"):
         try:
             content = reading.stored(path)
             pixels = reading.grey(path, content=content)
