@@ -94,8 +94,7 @@ def _tables_of_comparisons(steps: Sequence[Step]) -> dict[str, list[str]]:
     }
     both = pd.concat(compared, names=["table"]).reset_index(level=0)
     both.to_csv(RESULTS / "comparison.csv", index=False, float_format="%.4g")
-    metrics = ("AUC", "balanced accuracy")
-    return {mark: _markdown(tables.pairs(table, metrics)) for mark, table in compared.items()}
+    return {mark: _markdown(tables.pairs(table)) for mark, table in compared.items()}
 
 
 def _tables_of_experiments(steps: Sequence[Step]) -> dict[str, list[str]]:

@@ -40,16 +40,9 @@ class Results:
 
 
 def measure(chosen: Selection, *, prevalence: float, update: Callable[[], object]) -> Results:
-    """Measure and compare the steps of a folder.
+    """Measure and compare the steps of a folder, and call `update` after each.
 
-    Args:
-        chosen: As `selection.comparable` returns it.
-        prevalence: For the results.
-        update: Called after each step.
-
-    Returns:
-        The results; a step that cannot be measured is left out of their selection, with the
-        reason.
+    A step that cannot be measured is left out of the results' selection, with the reason.
 
     Raises:
         ValueError: No step can be measured on validation and on test.
@@ -84,14 +77,7 @@ def measure(chosen: Selection, *, prevalence: float, update: Callable[[], object
 
 
 def opening(results: Results) -> str:
-    """Say in two paragraphs what the runs reached, and what that is worth.
-
-    Args:
-        results: As `measure` returns them.
-
-    Returns:
-        Plain text, an empty line between the paragraphs.
-    """
+    """Say in two paragraphs of plain text what the runs reached, and what that is worth."""
     test = results.best.test
     origins = dict.fromkeys(
         sentences.origin(str(record.parameters.get("SOURCE", "")))

@@ -2,7 +2,7 @@
 
 import datetime
 import importlib.metadata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from xraylib.evaluation import calibration, checks, metrics, thresholds
 from xraylib.report import html, overview, plots, sentences, tables
 from xraylib.report.html import Block, Link
 from xraylib.report.overview import Results
-from xraylib.report.sentences import short, signed
+from xraylib.report.sentences import interval, short, signed
 from xraylib.runs import selection
 
 if TYPE_CHECKING:
@@ -48,10 +48,13 @@ def page(folder: Path | str, *, prevalence: float = 0.3, notebooks: Iterable[Lin
         for title, make in _SECTIONS.items():
             blocks.append(html.heading(title))
             try:
-                blocks += make(results)
+                blocks += list(make(results))
             # What a record lacks must not cost the page.
             except (ValueError, KeyError, TypeError) as error:
-                blocks.append(html.text(f"Not shown: {_reason(error)}"))
+                # Nobody wrote the messages of others than ValueError for readers.
+                kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+                reason = errors.one_line(error, limit=None)
+                blocks.append(html.text(f"Not shown: {kind}{reason}"))
             bar.update()
     if links := list(notebooks):
         blocks += [html.heading("The executed notebooks"), html.bullets(links)]
@@ -64,54 +67,45 @@ def page(folder: Path | str, *, prevalence: float = 0.3, notebooks: Iterable[Lin
     return html.page(f"Pneumonia on chest radiographs: the runs in {name}", blocks)
 
 
-def _reason(error: Exception) -> str:
-    """The message; of other errors than `ValueError`, which nobody wrote for readers, the kind."""
-    kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
-    return kind + errors.one_line(error, limit=None)
-
-
 # ------------------------------------------------------------------ the sections
 
 
-def _steps(results: Results) -> list[Block]:
+def _steps(results: Results) -> Iterator[Block]:
+    yield _table(
+        tables.steps(results.reached),
+        caption="At threshold .5. In brackets: 95 % interval over patients; after ±: standard "
+        "deviation over seeds, where there are several.",
+    )
     validation, test = results.auc["validation"], results.auc["test"]
     numbers = "; ".join(
         f"{name}: {short(validation.loc[name, 'value'])} and "
-        f"{sentences.interval(*test.loc[name, ['value', 'low', 'high']])}"
+        f"{interval(*test.loc[name, ['value', 'low', 'high']])}"
         for name in test.index
     )
     figure = plots.steps(results.reached[results.reached["metric"] == "AUC"])
     figure.set_figwidth(5)  # to be seen whole on a phone
-    return [
-        _table(
-            tables.steps(results.reached),
-            caption="At threshold .5. In brackets: 95 % interval over patients; after ±: standard "
-            "deviation over seeds, where there are several.",
-        ),
-        _figure(
-            figure,
-            alt=f"One line a step, with its AUC on validation and on test: {numbers}.",
-            caption="Open: validation, cut from train by patient. Filled: test. Dotted: chance. "
-            "Ticks: single seeds, where there are several.",
-        ),
-    ]
+    yield _figure(
+        figure,
+        alt=f"One line a step, with its AUC on validation and on test: {numbers}.",
+        caption="Open: validation, cut from train by patient. Filled: test. Dotted: chance. "
+        "Ticks: single seeds, where there are several.",
+    )
 
 
-def _neighbours(results: Results) -> list[Block]:
+def _neighbours(results: Results) -> Iterator[Block]:
     if results.not_compared:
-        return [html.text(results.not_compared)]
+        yield html.text(results.not_compared)
+        return
     lines = sentences.steps(results.reached, results.compared)
-    return [
-        html.bullets(f"{step}: {sentence}" for step, sentence in lines.items()),
-        _table(
-            tables.pairs(results.compared, ("AUC", "balanced accuracy")),
-            caption="Paired tests on the same test images; values in the order step, against. In "
-            "brackets: 95 % interval of the difference. p is corrected for the number of steps.",
-        ),
-    ]
+    yield html.bullets(f"{step}: {sentence}" for step, sentence in lines.items())
+    yield _table(
+        tables.pairs(results.compared),
+        caption="Paired tests on the same test images; values in the order step, against. In "
+        "brackets: 95 % interval of the difference. p is corrected for the number of steps.",
+    )
 
 
-def _curves(results: Results) -> list[Block]:
+def _curves(results: Results) -> Iterator[Block]:
     first = results.selection.first
     reliability, benefit = tables.curves(first)
     numbers = []
@@ -125,52 +119,44 @@ def _curves(results: Results) -> list[Block]:
             f"{signed(scores.mean() - labels.mean())}, net benefit at .5 {short(middle['scores'])} "
             f"(calling all: {short(middle['all'])})"
         )
-    return [
-        _figure(
-            plots.curves(first, reliability, benefit),
-            alt="Four panels, one line a step: sensitivity against 1 - specificity, precision "
-            "against recall, share of sick against score, and net benefit against threshold. "
-            f"{'; '.join(numbers)}.",
-            caption="On test, the first seed of each step. Reliability: of images that score .8, "
-            "eight in ten should be sick. Net benefit: what acting on the scores is worth, where "
-            "the threshold tells how a missed pneumonia weighs against a false alarm (Vickers and "
-            "Elkin, 2006).",
-        )
-    ]
+    yield _figure(
+        plots.curves(first, reliability, benefit),
+        alt="Four panels, one line a step: sensitivity against 1 - specificity, precision "
+        "against recall, share of sick against score, and net benefit against threshold. "
+        f"{'; '.join(numbers)}.",
+        caption="On test, the first seed of each step. Reliability: of images that score .8, "
+        "eight in ten should be sick. Net benefit: what acting on the scores is worth, where "
+        "the threshold tells how a missed pneumonia weighs against a false alarm (Vickers and "
+        "Elkin, 2006).",
+    )
 
 
-def _thresholds(results: Results) -> list[Block]:
+def _thresholds(results: Results) -> Iterator[Block]:
     points = thresholds.operating_points(results.best.predictions[0], prevalence=results.prevalence)
-    return [
-        _table(
-            tables.operating_points(points),
-            caption=f"{results.best.label}, on test, each with its 95 % interval. PPV and NPV are "
-            f"those at a prevalence of {short(results.prevalence)}, not at that of this test.",
-        )
-    ]
+    yield _table(
+        tables.operating_points(points),
+        caption=f"{results.best.label}, on test, each with its 95 % interval. PPV and NPV are "
+        f"those at a prevalence of {short(results.prevalence)}, not at that of this test.",
+    )
 
 
-def _calibration(results: Results) -> list[Block]:
-    return [
-        _table(
-            tables.calibration(calibration.summary(results.best.predictions[0])),
-            caption=f"{results.best.label}: the scores as they are (temperature 1.00), and with "
-            "the temperature that was fitted on validation. Brier score and ECE: 0 is best.",
-        )
-    ]
+def _calibration(results: Results) -> Iterator[Block]:
+    yield _table(
+        tables.calibration(calibration.summary(results.best.predictions[0])),
+        caption=f"{results.best.label}: the scores as they are (temperature 1.00), and with "
+        "the temperature that was fitted on validation. Brier score and ECE: 0 is best.",
+    )
 
 
-def _kinds(results: Results) -> list[Block]:
-    return [
-        _table(
-            tables.subtypes(results.best.test),
-            caption=f"{results.best.label}: each kind that the file names tell, against all normal "
-            "images of test; sensitivity at threshold .5.",
-        )
-    ]
+def _kinds(results: Results) -> Iterator[Block]:
+    yield _table(
+        tables.subtypes(results.best.test),
+        caption=f"{results.best.label}: each kind that the file names tell, against all normal "
+        "images of test; sensitivity at threshold .5.",
+    )
 
 
-def _swaps(results: Results) -> list[Block]:
+def _swaps(results: Results) -> Iterator[Block]:
     measured = [
         (f"{step.label}, seed {record.seed}", record.swap_effects, step is results.best)
         for step in results.selection.steps
@@ -178,59 +164,44 @@ def _swaps(results: Results) -> list[Block]:
         if record.swap_effects is not None and len(record.swap_effects)
     ]
     if not measured:
-        return [html.text("No run looked at that: their records hold no effects of swaps.")]
-    rows = [
-        {"run": name}
-        | {
-            row.cue: sentences.interval(row.value, row.low, row.high)
-            if pd.notna(row.value)
-            else "not defined"
-            for row in effects.sort_values("cue").itertuples()
-        }
-        for name, effects, _ in measured
-    ]
-    blocks = [
-        _table(
-            pd.DataFrame(rows).fillna("–"),
-            caption="How far the scores move towards the other class's when one property of the "
-            "file is swapped for that class's: 1 is the whole gap between the classes. In "
-            "brackets: 95 % interval.",
-        )
-    ]
-    defined = [each for each in measured if each[1]["value"].notna().all()]
-    if defined:
+        yield html.text("No run looked at that: their records hold no effects of swaps.")
+        return
+    rows = [{"run": name} | _effects(effects.sort_values("cue")) for name, effects, _ in measured]
+    yield _table(
+        pd.DataFrame(rows).fillna("–"),
+        caption="How far the scores move towards the other class's when one property of the "
+        "file is swapped for that class's: 1 is the whole gap between the classes. In "
+        "brackets: 95 % interval.",
+    )
+    if defined := [each for each in measured if each[1]["value"].notna().all()]:
         name, effects, _ = max(defined, key=lambda each: each[2])
-        numbers = "; ".join(
-            f"{row.cue} {sentences.interval(row.value, row.low, row.high)}"
-            for row in effects.itertuples()
+        numbers = "; ".join(f"{cue} {effect}" for cue, effect in _effects(effects).items())
+        yield _figure(
+            plots.swaps(effects, class_names=CLASSES),
+            alt=f"One bar a property of the file, with its effect for {name}: {numbers}.",
+            caption=f"{name}: 0 is no change, 1 the whole way to the other class's mean score.",
         )
-        blocks.append(
-            _figure(
-                plots.swaps(effects, class_names=CLASSES),
-                alt=f"One bar a property of the file, with its effect for {name}: {numbers}.",
-                caption=f"{name}: 0 is no change, 1 the whole way to the other class's mean score.",
-            )
-        )
-    return blocks
 
 
-def _runs(results: Results) -> list[Block]:
-    blocks = [
-        _table(
-            tables.runs(results.selection.records),
-            caption="One row a run, at threshold .5.",
-        )
-    ]
+def _effects(effects: pd.DataFrame) -> dict[str, str]:
+    return {
+        row.cue: interval(row.value, row.low, row.high) if pd.notna(row.value) else "not defined"
+        for row in effects.itertuples()
+    }
+
+
+def _runs(results: Results) -> Iterator[Block]:
+    yield _table(tables.runs(results.selection.records), caption="One row a run, at threshold .5.")
     if len(results.selection.left_out):
         caption = "What was left out of everything above."
-        blocks.append(_table(results.selection.left_out, caption=caption))
+        yield _table(results.selection.left_out, caption=caption)
     else:
-        blocks.append(html.text("No run was left out."))
-    return blocks
+        yield html.text("No run was left out.")
 
 
-def _protocols(results: Results) -> list[Block]:
+def _protocols(results: Results) -> Iterator[Block]:
     records = results.selection.records
+    yield html.bullets(dict.fromkeys(sentences.protocol(record) for record in records))
     dates = sorted(record.finished[:10] for record in records)
     rows = {
         "runs finished": dates[:1] if dates[0] == dates[-1] else [f"{dates[0]} to {dates[-1]}"],
@@ -243,10 +214,7 @@ def _protocols(results: Results) -> list[Block]:
         [(what, ", ".join(dict.fromkeys(values))) for what, values in rows.items()],
         columns=["what", "which"],
     )
-    return [
-        html.bullets(dict.fromkeys(sentences.protocol(record) for record in records)),
-        html.table(table, caption="When, on what and with which versions the runs were made."),
-    ]
+    yield html.table(table, caption="When, on what and with which versions the runs were made.")
 
 
 def _table(frame: pd.DataFrame, *, caption: str) -> Block:
@@ -260,7 +228,7 @@ def _figure(figure: "Figure", *, alt: str, caption: str) -> Block:
         plt.close(figure)
 
 
-_SECTIONS: dict[str, Callable[[Results], Iterable[Block]]] = {
+_SECTIONS: dict[str, Callable[[Results], Iterator[Block]]] = {
     "What each step reached": _steps,
     "Each step against the one before": _neighbours,
     "Four views of the scores": _curves,

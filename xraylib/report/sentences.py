@@ -7,19 +7,13 @@ import pandas as pd
 from xraylib.evaluation.thresholds import Rule
 from xraylib.runs.records import Record
 
-# An effect whose interval is wider than this says nothing.
-_WIDEST = 1.0
-
 
 def run(metrics: pd.DataFrame, history: pd.DataFrame) -> str:
-    """Say what a training reached.
+    """Say in a paragraph what a training reached.
 
     Args:
         metrics: As `thresholds.summary` returns it.
         history: As `training.fit` returns it.
-
-    Returns:
-        One paragraph of Markdown.
     """
     at_half = metrics[metrics["rule"] == Rule.HALF].set_index(["split", "metric"])
 
@@ -40,14 +34,7 @@ def run(metrics: pd.DataFrame, history: pd.DataFrame) -> str:
 
 
 def shift(validation: pd.Series, test: pd.Series) -> str:
-    """Say how test differs from validation.
-
-    Args:
-        validation: The value, low and high of a metric.
-        test: The same on test.
-
-    Returns:
-        A clause.
+    """Say in a clause how test differs from validation; each has value, low and high.
 
     Example:
         >>> numbers = pd.DataFrame({"value": [0.9, 0.7], "low": [0.8, 0.6], "high": [1, 0.75]})
@@ -57,64 +44,53 @@ def shift(validation: pd.Series, test: pd.Series) -> str:
     loss = validation["value"] - test["value"]
     size = short(abs(loss))
     overlap = validation["low"] <= test["high"] and test["low"] <= validation["high"]
-    change = (
-        "the same" if size == ".000" else f"{'lower' if loss > 0 else 'higher'} on test by {size}"
-    )
+    change = f"{'lower' if loss > 0 else 'higher'} on test by {size}"
+    if size == ".000":
+        change = "the same"
     return f"{change}, and the two intervals {'overlap' if overlap else 'do not overlap'}"
 
 
 def swaps(effects: pd.DataFrame) -> str:
-    """Say what a network's scores rest on.
+    """Say in a paragraph of Markdown what a network's scores rest on.
+
+    Effects with an interval wider than 1 are named without a number: so few images do not tell.
 
     Args:
         effects: As `swaps.effects` returns it.
-
-    Returns:
-        One paragraph of Markdown. Effects with an interval wider than 1 are named without a
-        number: so few images do not tell.
     """
     if effects["value"].isna().all():
         return (
             "This network does not score pneumonia above normal even on validation: there is no "
             "gap between the classes that a property of the file could account for."
         )
-    narrow = effects["high"] - effects["low"] <= _WIDEST
-    sentences = [
-        f"When one property of the file is swapped for the other class's, **{row.cue}** moves the "
-        f"scores most: {interval(row.value, row.low, row.high)} of the gap between the classes."
-        for row in effects[narrow].head(1).itertuples()
+    narrow = effects["high"] - effects["low"] <= 1
+    known = [
+        (row.cue, interval(row.value, row.low, row.high)) for row in effects[narrow].itertuples()
     ]
-    others = [
-        f"{row.cue} {interval(row.value, row.low, row.high)}"
-        for row in effects[narrow].iloc[1:].itertuples()
-    ]
-    if others:
-        sentences.append(f"Then come {', '.join(others)}.")
-    if not narrow.all():
-        sentences.append(
-            f"With so few images the effect of {', '.join(effects.loc[~narrow, 'cue'])} is not "
-            "known: the interval is wider than the gap itself."
+    text = ""
+    if known:
+        cue, effect = known[0]
+        text += (
+            f"When one property of the file is swapped for the other class's, **{cue}** moves the "
+            f"scores most: {effect} of the gap between the classes. "
         )
-    return " ".join(
-        [
-            *sentences,
-            "Nothing else in the images changes, so this is what the network reads. Where the "
-            "files of the classes do not differ, the effect is 0 whatever the network reads. "
-            "Compression and shape belong to the file alone; sharpness and exposure belong in part "
-            "to the lungs, since consolidation is white.",
-        ]
+    if len(known) > 1:
+        text += f"Then come {', '.join(f'{cue} {effect}' for cue, effect in known[1:])}. "
+    if not narrow.all():
+        text += (
+            f"With so few images the effect of {', '.join(effects.loc[~narrow, 'cue'])} is not "
+            "known: the interval is wider than the gap itself. "
+        )
+    return text + (
+        "Nothing else in the images changes, so this is what the network reads. Where the files of "
+        "the classes do not differ, the effect is 0 whatever the network reads. Compression and "
+        "shape belong to the file alone; sharpness and exposure belong in part to the lungs, since "
+        "consolidation is white."
     )
 
 
 def data(table: pd.DataFrame) -> str:
-    """Say what the index shows.
-
-    Args:
-        table: As `index.from_tree` returns it.
-
-    Returns:
-        One paragraph of Markdown.
-    """
+    """Say in a paragraph what the table from `index.from_tree` shows."""
     train, test = table[table["split"] != "test"], table[table["split"] == "test"]
     sizes = train.groupby("patient").size()
     shared = set(train["patient"]) & set(test["patient"])
@@ -131,33 +107,22 @@ def data(table: pd.DataFrame) -> str:
 
 
 def audit(findings: pd.DataFrame) -> str:
-    """Say how many checks of the files found something, and which.
-
-    Args:
-        findings: As `checks.findings` returns it.
-
-    Returns:
-        One sentence of Markdown.
-    """
-
-    def named(severity: str) -> str:
+    """Say in a sentence which checks of the files found something, from `checks.findings`."""
+    names = {}
+    for severity in ("severe", "warning"):
         checks = findings.loc[findings["severity"] == severity, "check"]
-        return f"{len(checks)} ({', '.join(checks)})" if len(checks) else "none"
-
+        names[severity] = f"{len(checks)} ({', '.join(checks)})" if len(checks) else "none"
     return (
-        f"Of {len(findings)} checks of the files, severe: {named('severe')}; "
-        f"a warning: {named('warning')}."
+        f"Of {len(findings)} checks of the files, severe: {names['severe']}; "
+        f"a warning: {names['warning']}."
     )
 
 
 def baseline(metrics: pd.DataFrame) -> str:
-    """Say what a model that never saw a picture reached.
+    """Say in two sentences of Markdown what a model that never saw a picture reached.
 
     Args:
         metrics: As `thresholds.summary` returns it for the predictions of `shortcuts.baseline`.
-
-    Returns:
-        Two sentences of Markdown.
     """
     auc = metrics[(metrics["metric"] == "AUC") & (metrics["rule"] == Rule.HALF)].set_index("split")
     validation, test = (
@@ -210,13 +175,9 @@ def steps(reached: pd.DataFrame, compared: pd.DataFrame) -> dict[str, str]:
 
 
 def protocol(record: Record) -> str:
-    """Say how a run was made: data, precision, device.
+    """Say in a sentence how a run was made: data, precision, device.
 
-    Args:
-        record: Of a run.
-
-    Returns:
-        One sentence, the same for all runs of one protocol.
+    All runs of one protocol have the same sentence.
 
     Raises:
         ValueError: The record has no counts.
@@ -283,13 +244,7 @@ def probability(p: float) -> str:
 
 
 def origin(source: str) -> str:
-    """Say what the images of a run were.
-
-    Args:
-        source: A notebook's `SOURCE`; of a folder only its name is used, not its place.
-
-    Returns:
-        One or two sentences.
+    """Say what the images of a run were, from its `SOURCE`; a folder is named without its place.
 
     Example:
         >>> origin("/home/someone/chest")[:42]

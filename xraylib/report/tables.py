@@ -11,16 +11,17 @@ from xraylib.evaluation.calibration import reliability as reliability_of
 from xraylib.evaluation.metrics import by_subtype
 from xraylib.evaluation.thresholds import Rule
 from xraylib.report import sentences
+from xraylib.report.sentences import short, signed
 from xraylib.runs.records import Record
 
-# Split, metric, and the heading of its column.
-_HEADLINES: Final = (
-    ("validation", "AUC", "validation AUC"),
-    ("test", "AUC", "test AUC"),
-    ("test", "accuracy", "test accuracy"),
-    ("test", "sensitivity", "sensitivity"),
-    ("test", "specificity", "specificity"),
-)
+# The headings of columns, and the split and metric below each.
+_HEADLINES: Final = {
+    "validation AUC": ("validation", "AUC"),
+    "test AUC": ("test", "AUC"),
+    "test accuracy": ("test", "accuracy"),
+    "sensitivity": ("test", "sensitivity"),
+    "specificity": ("test", "specificity"),
+}
 
 
 def summary(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -33,29 +34,17 @@ def summary(metrics: pd.DataFrame) -> pd.DataFrame:
         Text such as `".934 [.912, .953]"`, indexed by metric, with columns such as
         `"test at .50"`.
     """
+    table = _one_column_a_metric(metrics, ["split", "threshold"]).set_index(["split", "threshold"])
     # As many digits as tell the thresholds apart.
     thresholds, digits = metrics["threshold"].unique(), 2
-    while len({sentences.short(threshold, digits) for threshold in thresholds}) < len(thresholds):
+    while len({short(threshold, digits) for threshold in thresholds}) < len(thresholds):
         digits += 1
-    texts = metrics.assign(
-        column=[
-            f"{split} at {sentences.short(threshold, digits)}"
-            for split, threshold in zip(metrics["split"], metrics["threshold"], strict=True)
-        ],
-        text=_intervals(metrics),
-    )
-    columns, rows = list(dict.fromkeys(texts["column"])), list(dict.fromkeys(texts["metric"]))
-    table = texts.drop_duplicates(["metric", "column"]).pivot(
-        index="metric", columns="column", values="text"
-    )
-    return table.loc[rows, columns].rename_axis(columns=None)
+    columns = [f"{split} at {short(threshold, digits)}" for split, threshold in table.index]
+    return table.set_axis(columns).T.rename_axis("metric")
 
 
 def runs(records: Sequence[Record]) -> pd.DataFrame:
     """List runs: what each was, and what it reached at threshold .5.
-
-    Args:
-        records: One or more.
 
     Returns:
         The columns run (the folder's name, which begins with the step's), px, epochs (the best of
@@ -63,78 +52,64 @@ def runs(records: Sequence[Record]) -> pd.DataFrame:
         all with their intervals; and unreadable, how many files were left out because they cannot
         be read, where there are any. What does not apply, as the epochs of a baseline, is a dash.
     """
-    some_unreadable = any(record.unreadable for record in records)
     rows = []
     for record in records:
+        row = {
+            "run": record.folder.name,
+            "px": str(record.settings.get("IMAGE_SIZE", "-")),
+            "epochs": f"{record.best_epoch} of {record.epochs}" if record.epochs else "-",
+            "seed": record.seed,
+        }
         at_half = record.metrics[record.metrics["rule"] == Rule.HALF]
-        keys = zip(at_half["split"], at_half["metric"], strict=True)
-        texts = dict(zip(keys, _intervals(at_half), strict=True))
-        rows.append(
-            {
-                "run": record.folder.name,
-                "px": str(record.settings.get("IMAGE_SIZE", "-")),
-                "epochs": f"{record.best_epoch} of {record.epochs}" if record.epochs else "-",
-                "seed": record.seed,
-            }
-            | {name: texts.get((split, metric), "-") for split, metric, name in _HEADLINES}
-        )
-        if some_unreadable:
-            unknown = record.unreadable is None
-            rows[-1]["unreadable"] = "-" if unknown else str(record.unreadable)
+        row |= dict.fromkeys(_HEADLINES, "-") | _headlines(at_half)
+        if any(each.unreadable for each in records):
+            row["unreadable"] = "-" if record.unreadable is None else str(record.unreadable)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def steps(reached: pd.DataFrame) -> pd.DataFrame:
+def steps(averages: pd.DataFrame) -> pd.DataFrame:
     """Show what each step reached.
 
     Args:
-        reached: As `comparison.averages` returns it.
+        averages: As `comparison.averages` returns it.
 
     Returns:
         One row a step: the mean over its seeds with the interval over patients, and after ± the
         standard deviation over the seeds where there are several.
     """
-    rows = []
-    for name, part in reached.groupby("step", sort=False):
-        row = {"step": name, "seeds": int(part["runs"].max())}
-        for split, metric, heading in _HEADLINES:
-            one = part[(part["split"] == split) & (part["metric"] == metric)]
-            for text, deviation in zip(_intervals(one), one["standard_deviation"], strict=True):
-                several = pd.notna(deviation)
-                row[heading] = f"{text} ± {sentences.short(deviation)}" if several else text
-        rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        [
+            {"step": name, "seeds": int(part["runs"].max())} | _headlines(part)
+            for name, part in averages.groupby("step", sort=False)
+        ]
+    )
 
 
-def pairs(compared: pd.DataFrame, metrics: Sequence[str] = ("AUC",)) -> pd.DataFrame:
-    """Show paired comparisons.
+def pairs(differences: pd.DataFrame) -> pd.DataFrame:
+    """Show paired comparisons of AUC and balanced accuracy.
 
     Args:
-        compared: As `comparison.differences` returns it.
-        metrics: Which ones to show.
+        differences: As `comparison.differences` returns it.
 
     Returns:
         One row a comparison and metric: step, against, metric, both values, the difference with its
         interval, and p corrected after Holm, with the method.
     """
-    part = compared[compared["metric"].isin(metrics)]
-    return pd.DataFrame(
+    rows = [
         {
-            "step": part["second"],
-            "against": part["first"],
-            "metric": part["metric"],
-            "values": [
-                f"{sentences.short(second)}, {sentences.short(first)}"
-                for first, second in zip(part["first_value"], part["second_value"], strict=True)
-            ],
-            "difference": [
-                f"{sentences.signed(value)} [{sentences.signed(low)}, {sentences.signed(high)}]"
-                for value, low, high in part[["difference", "low", "high"]].itertuples(index=False)
-            ],
-            "p, Holm": [sentences.probability(value) for value in part["p_holm"]],
-            "by": part["test"],
+            "step": row.second,
+            "against": row.first,
+            "metric": row.metric,
+            "values": f"{short(row.second_value)}, {short(row.first_value)}",
+            "difference": f"{signed(row.difference)} [{signed(row.low)}, {signed(row.high)}]",
+            "p, Holm": sentences.probability(row.p_holm),
+            "by": row.test,
         }
-    ).reset_index(drop=True)
+        for row in differences.itertuples()
+        if row.metric in ("AUC", "balanced accuracy")
+    ]
+    return pd.DataFrame(rows)
 
 
 def operating_points(points: pd.DataFrame) -> pd.DataFrame:
@@ -146,11 +121,9 @@ def operating_points(points: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a rule: the threshold, and every metric with its interval.
     """
-    rows = []
-    for (rule, threshold), part in points.groupby(["description", "threshold"], sort=False):
-        texts = dict(zip(part["metric"], _intervals(part), strict=True))
-        rows.append({"threshold by": rule, "at": sentences.short(threshold)} | texts)
-    return pd.DataFrame(rows)
+    table = _one_column_a_metric(points, ["description", "threshold"])
+    table["threshold"] = table["threshold"].map(short)
+    return table.rename(columns={"description": "threshold by", "threshold": "at"})
 
 
 def calibration(measured: pd.DataFrame) -> pd.DataFrame:
@@ -162,11 +135,8 @@ def calibration(measured: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a split and temperature, one column a metric.
     """
-    rows = []
-    for (split, temperature), part in measured.groupby(["split", "temperature"], sort=False):
-        texts = dict(zip(part["metric"], _intervals(part), strict=True))
-        rows.append({"split": split, "temperature": f"{temperature:.2f}"} | texts)
-    return pd.DataFrame(rows)
+    table = _one_column_a_metric(measured, ["split", "temperature"])
+    return table.assign(temperature=table["temperature"].map("{:.2f}".format))
 
 
 def subtypes(test: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
@@ -180,20 +150,10 @@ def subtypes(test: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
         One row a kind: how many images and patients, and AUC and sensitivity at threshold .5 with
         their intervals.
     """
-    measured = by_subtype(
-        test["label"].to_numpy(),
-        test["score"].to_numpy(),
-        test["subtype"].to_numpy(),
-        patients=test["patient"].to_numpy(),
-        seed=seed,
-    )
-    rows = []
-    for kind, part in measured.groupby("subtype", sort=False):
-        counts = {"images": int(part["images"].max()), "patients": int(part["patients"].max())}
-        rows.append(
-            {"kind": kind} | counts | dict(zip(part["metric"], _intervals(part), strict=True))
-        )
-    return pd.DataFrame(rows)
+    columns = (test[name].to_numpy() for name in ("label", "score", "subtype"))
+    measured = by_subtype(*columns, patients=test["patient"].to_numpy(), seed=seed)
+    table = _one_column_a_metric(measured, ["subtype", "images", "patients"])
+    return table.rename(columns={"subtype": "kind"})
 
 
 def curves(
@@ -217,11 +177,30 @@ def curves(
     return reliability, benefit
 
 
-def _intervals(rows: pd.DataFrame) -> list[str]:
-    """The texts of value, low and high; the value alone where the interval is not known."""
-    return [
-        sentences.interval(value, low, high)
-        if pd.notna(low) or pd.isna(value)
-        else sentences.short(value)
-        for value, low, high in rows[["value", "low", "high"]].itertuples(index=False, name=None)
-    ]
+def _one_column_a_metric(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """The keys in columns of their own, one row for each combination of them."""
+    return pd.DataFrame(
+        [
+            dict(zip(keys, key, strict=True)) | dict(zip(part["metric"], _texts(part), strict=True))
+            for key, part in rows.groupby(keys, sort=False)
+        ]
+    )
+
+
+def _headlines(rows: pd.DataFrame) -> dict[str, str]:
+    keys = zip(rows["split"], rows["metric"], strict=True)
+    texts = dict(zip(keys, _texts(rows), strict=True))
+    return {heading: texts[key] for heading, key in _HEADLINES.items() if key in texts}
+
+
+def _texts(rows: pd.DataFrame) -> list[str]:
+    """Each value with its interval and its standard deviation over seeds, if these are known."""
+    texts = []
+    for row in rows.itertuples():
+        with_interval = pd.notna(row.low) or pd.isna(row.value)
+        text = (
+            sentences.interval(row.value, row.low, row.high) if with_interval else short(row.value)
+        )
+        deviation = getattr(row, "standard_deviation", np.nan)
+        texts.append(text if pd.isna(deviation) else f"{text} ± {short(deviation)}")
+    return texts
