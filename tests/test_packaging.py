@@ -135,29 +135,23 @@ def test_ci_runs_what_make_test_runs():
     assert script.read_text(encoding="utf-8").splitlines()[-1] == "make test"
 
 
+def printed(code):
+    """What another Python prints, in which TensorFlow has no settings."""
+    settings = {name: os.environ[name] for name in os.environ if not name.startswith("TF_")}
+    command = [sys.executable, "-c", code]
+    return subprocess.check_output(command, cwd=ROOT, env=settings, text=True).strip()
+
+
 @pytest.mark.slow
 def test_import_stays_light():
     heavy = {"tensorflow", "keras", "jax", "pandas", "matplotlib", "seaborn", "sklearn", "scipy"}
-    code = "import sys, xraylib; print(*sys.modules)"
-    finished = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    loaded = set(finished.stdout.split())
+    loaded = printed("import sys, xraylib; print(*sys.modules)").split()
     assert "xraylib" in loaded
-    assert loaded & heavy == set()
+    assert set(loaded) & heavy == set()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("before", ["", "import sys; sys.modules['tensorflow'] = None; "])
 def test_kernels_are_asked_for_while_tensorflow_can_hear(before):
     code = f"{before}import os, xraylib; print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'))"
-    environment = {name: os.environ[name] for name in os.environ if not name.startswith("TF_")}
-    finished = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment,
-    )
-    assert finished.stdout.strip() == ("None" if before else "1")
+    assert printed(code) == ("None" if before else "1")

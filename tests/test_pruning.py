@@ -1,45 +1,24 @@
 import os
 
-import numpy as np
 import pytest
+from support.entries import keep, make, names, refuse
 
 from xraylib import cache, pruning
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    place = tmp_path / "cache"
-    monkeypatch.setenv("XRAYLIB_CACHE", str(place))
-    return place
+    monkeypatch.setenv("XRAYLIB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
-def make(place, value=7):
-    np.save(place / "pixels.npy", np.full(1000, value, np.uint8))
-
-
-def keep(key="a", *, make=make):
-    def read(place):
-        return cache.array(place / "pixels.npy")
-
-    return cache.load_or_make(
-        "pixels", key, what="a thousand sevens", size=1000, make=make, read=read
-    )
-
-
-def names(folder):
-    return sorted(path.name for path in (folder / "pixels").iterdir())
-
-
-def refuse(place):
-    raise AssertionError("made again")
-
-
-def used(folder, key, seconds):
-    """Says when an entry was used last."""
-    os.utime(folder / "pixels" / key, (seconds, seconds))
-
-
-# ------------------------------------------------------------------ entries
+@pytest.fixture
+def three(folder):
+    """The entries a, b and c, last used in the order a, c, b."""
+    for key, seconds in (("a", 100), ("b", 300), ("c", 200)):
+        keep(key)
+        os.utime(folder / "pixels" / key, (seconds, seconds))
+    return folder
 
 
 def test_nothing_yet():
@@ -48,14 +27,11 @@ def test_nothing_yet():
     assert pruning.prune().empty
 
 
-def test_the_last_used_first(folder):
-    for key, seconds in (("a", 100), ("b", 300), ("c", 200)):
-        keep(key)
-        used(folder, key, seconds)
+def test_the_last_used_first(three):
     table = pruning.entries()
     assert table["name"].tolist() == ["pixels/b", "pixels/c", "pixels/a"]
     assert set(table["what"]) == {"a thousand sevens"} and set(table["state"]) == {""}
-    about = (folder / "pixels/a/about.json").stat().st_size
+    about = (three / "pixels/a/about.json").stat().st_size
     assert table["bytes"].tolist() == [1128 + about] * 3
     assert [used.timestamp() for used in table["used"]] == [300, 200, 100]
     keep("a", make=refuse)
@@ -77,18 +53,12 @@ def test_looking_makes_no_lock(folder):
     assert names(folder) == ["a"]
 
 
-# ------------------------------------------------------------------ prune
-
-
-def test_the_longest_unused_go_first(folder):
-    for key, seconds in (("a", 100), ("b", 300), ("c", 200)):
-        keep(key)
-        used(folder, key, seconds)
+def test_the_longest_unused_go_first(three):
     each = int(pruning.entries()["bytes"][0])
     assert pruning.prune(3 * each).empty
     assert pruning.prune(2 * each)["name"].tolist() == ["pixels/a"]
     assert pruning.prune(each - 1)["name"].tolist() == ["pixels/c", "pixels/b"]
-    assert names(folder) == []
+    assert names(three) == []
 
 
 def test_data_sets_go_only_if_everything_may(folder):
@@ -153,18 +123,15 @@ def test_fewer_than_no_bytes():
         pruning.prune(-1)
 
 
-# ------------------------------------------------------------------ parse_size
-
-
 @pytest.mark.parametrize(
     "text, expected",
     [
         ("0", 0),
-        ("12", 12),
+        ("12B", 12),
         ("3 kB", 3000),
-        ("500MB", 5 * 10**8),
+        ("5MB", 5 * 10**6),
         ("1.5gb", 15 * 10**8),
-        ("2T", 2 * 10**12),
+        ("2T", 2e12),
     ],
 )
 def test_sizes(text, expected):

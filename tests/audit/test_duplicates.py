@@ -13,13 +13,8 @@ def test_pairs_within_the_distance(monkeypatch):
     hashes[4, :2] = 255, 254  # 15 from 0, 14 from 1, 1 from 3
     pairs = duplicates.near_copies(hashes, distance=15)
     assert list(pairs) == ["first", "second", "distance"]
-    assert pairs.to_numpy().tolist() == [
-        [0, 1, 1],
-        [0, 4, 15],
-        [1, 3, 15],
-        [1, 4, 14],
-        [3, 4, 1],
-    ]
+    expected = [[0, 1, 1], [0, 4, 15], [1, 3, 15], [1, 4, 14], [3, 4, 1]]
+    assert pairs.to_numpy().tolist() == expected
 
 
 def test_all_pairs_are_within_256_bits():
