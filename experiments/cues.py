@@ -55,11 +55,8 @@ def _add(path: Path, name: str, scored: pd.DataFrame, rows: pd.DataFrame) -> Non
     if path.exists():
         # As text, so that the rows of other runs stay as they were.
         stored = pd.read_csv(path, dtype=str, keep_default_na=False)
-        rows = pd.read_csv(
-            io.StringIO(rows.to_csv(index=False, float_format="%.4g")),
-            dtype=str,
-            keep_default_na=False,
-        )
+        text = io.StringIO(rows.to_csv(index=False, float_format="%.4g"))
+        rows = pd.read_csv(text, dtype=str, keep_default_na=False)
         rows = pd.concat([stored[stored["run"] != name], rows])
     rows.to_csv(path, index=False, float_format="%.4g")
 

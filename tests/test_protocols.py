@@ -72,26 +72,10 @@ def test_a_resplit_ignores_patients_and_origin(protocols, tree):
 # ------------------------------------------------------------------ judged
 
 
-@pytest.fixture
-def untrained(protocols, monkeypatch):
-    """Put a network that scores the mean grey value in place of a trained one."""
+@pytest.mark.slow
+def test_scores_and_trained_patients_belong_to_their_images(protocols, images, monkeypatch):
     monkeypatch.setattr(protocols.models, "basic_cnn", lambda size, **_: mean_network(size))
     monkeypatch.setattr(protocols.training, "fit", lambda *_, **__: None)
-
-
-@pytest.mark.usefixtures("untrained")
-@pytest.mark.slow
-def test_scores_belong_to_their_images(protocols, images):
-    cut = protocols.cuts(images.table, "random re-split of all images", seed=0)[0]
-    scored = protocols.judged(images, cut, **TINY)
-    assert len(scored) == 7
-    by_path = pd.Series(expit(images.pixels.mean(axis=(1, 2, 3)) / 255), images.table["path"])
-    assert scored["score"].tolist() == pytest.approx(by_path[scored["path"]].tolist())
-
-
-@pytest.mark.usefixtures("untrained")
-@pytest.mark.slow
-def test_images_whose_patient_was_trained_on_are_told(protocols, images):
     cut = images.table.copy()
     # Of IM-115, bacteria-3 and, in the tree itself, virus-1, an image is judged and another trained
     # on; of IM-117 and bacteria-1 another is only in validation.
@@ -109,6 +93,8 @@ def test_images_whose_patient_was_trained_on_are_told(protocols, images):
     known = {path.name for path in scored[scored["shared_patient"]]["path"]}
     assert known == {"IM-0115-0001.jpeg", "person3_bacteria_10.jpeg", "person1_virus_7.jpeg"}
     assert len(scored) == 7 + 4
+    by_path = pd.Series(expit(images.pixels.mean(axis=(1, 2, 3)) / 255), images.table["path"])
+    assert scored["score"].tolist() == pytest.approx(by_path[scored["path"]].tolist())
 
 
 # ------------------------------------------------------------------ study
@@ -116,9 +102,8 @@ def test_images_whose_patient_was_trained_on_are_told(protocols, images):
 
 @pytest.mark.slow
 def test_a_study_has_one_row_a_metric(protocols, images):
-    result = pd.DataFrame(
-        protocols.study(images, {"data": "tiny"}, protocol="official test", **TINY)
-    )
+    rows = protocols.study(images, {"data": "tiny"}, protocol="official test", **TINY)
+    result = pd.DataFrame(rows)
     columns = "data protocol seed images metric value low high shared_patients"
     assert list(result) == columns.split()
     assert tuple(result["metric"]) == metrics.METRICS

@@ -78,12 +78,6 @@ def test_the_image_itself_is_left_alone():
 # ------------------------------------------------------------------ one by one
 
 
-def test_what_grows_out_of_the_image_is_cut():
-    # Twice as wide: from a quarter of the way on, in halves of a step.
-    row = [0, 40, 80, 120]
-    assert changed([row] * 4, scale=1).tolist() == [[30, 50, 70, 90]] * 4
-
-
 def test_what_is_missing_is_the_mirror_image():
     # Half as wide: of 48 32 16 0 | 0 16 32 48 64 80 96 112 | 112 96 80 64 every second place, as
     # (a + 3 b + 3 c + d) / 8 of its neighbours; at the ends with one neighbour less, over 7.
@@ -92,9 +86,9 @@ def test_what_is_missing_is_the_mirror_image():
     assert changed([row] * 8, "low", "low", scale=1).tolist() == [half] * 8
 
 
-def test_width_and_height_have_factors_of_their_own():
+def test_width_and_height_have_factors_of_their_own_and_what_grows_out_is_cut():
     column = np.array([[0], [40], [80], [120]]).repeat(4, axis=1)
-    # Twice as high and half as wide.
+    # Twice as high, from a quarter of the way on in halves of a step, and half as wide.
     assert changed(column, "high", "low", scale=1)[:, 0].tolist() == [30, 50, 70, 90]
     # The other way round, no row is where it was, and all columns are alike.
     wide = changed(column.T, "low", "high", scale=1)
