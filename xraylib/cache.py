@@ -135,16 +135,14 @@ def data_set_locked(name: str) -> Iterator[None]:
     """
     lock = filelock.FileLock(_lock_path(cache_folder() / name))
     try:
-        lock.acquire()
+        acquired = lock.acquire()
     except (OSError, NotImplementedError) as error:
         raise errors.CacheError(
             f"cannot lock {lock.lock_file} ({errors.one_line(error)}): "
             "set the environment variable XRAYLIB_CACHE to a folder that can be written"
         ) from None
-    try:
+    with acquired:
         yield
-    finally:
-        lock.release()
 
 
 def array(path: Path) -> np.ndarray:
@@ -275,15 +273,13 @@ def _lock_path(folder: Path) -> Path:
 
 def is_locked(folder: Path) -> bool:
     """Whether a process holds the lock of an entry or data set."""
-    if _lock_path(folder).exists():  # acquiring it would create it
-        try:
-            with locked(folder, wait=False):
-                pass
-        except filelock.Timeout:
-            return True
-        except OSError:
-            pass
-    return False
+    if not _lock_path(folder).exists():  # acquiring it would create it
+        return False
+    try:
+        with locked(folder, wait=False):
+            return False
+    except OSError as error:
+        return isinstance(error, filelock.Timeout)
 
 
 def _reason(error: Exception) -> str:

@@ -10,8 +10,6 @@ import pandas as pd
 
 from xraylib import cache
 
-COLUMNS: Final = ("name", "what", "bytes", "used", "state")
-
 # Nothing else in the cache folder is ever removed, for XRAYLIB_CACHE may be somebody's home.
 _CONTENTS: Final = {
     "pixels/*": "decoded images",
@@ -37,7 +35,7 @@ def entries() -> pd.DataFrame:
     top = cache.cache_folder()
     folders = [(folder, what) for name, what in _CONTENTS.items() for folder in top.glob(name)]
     rows = [_row(top, folder, what) for folder, what in sorted(folders) if folder.is_dir()]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame(rows, columns=["name", "what", "bytes", "used", "state"])
     return table.sort_values("used", ascending=False, kind="stable").reset_index(drop=True)
 
 
@@ -64,15 +62,15 @@ def prune(to: int = 0, *, everything: bool = False) -> pd.DataFrame:
     if not everything:
         table = table[table["name"].str.contains("/")]
     left = int(table["bytes"].sum())
-    table = table.assign(complete=table["state"] != "unfinished").sort_values(["complete", "used"])
+    order = table.assign(complete=table["state"] != "unfinished").sort_values(["complete", "used"])
     removed = []
-    for row in table[table["state"] != "in use"].itertuples():
+    for row in order[order["state"] != "in use"].itertuples():
         if row.complete and left <= to:
             break
         if _removed(cache.cache_folder() / row.name):
             left -= row.bytes
             removed.append(row.Index)
-    return table.loc[removed, list(COLUMNS)].reset_index(drop=True)
+    return table.loc[removed].reset_index(drop=True)
 
 
 def parse_size(text: str) -> int:

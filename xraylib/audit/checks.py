@@ -65,36 +65,41 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def _finding(
+    check: str, severity: Severity, count: int, meaning: str, otherwise: str, examples: list[str]
+) -> Finding:
+    """The finding of things that should not be there, or otherwise that there are none."""
+    if not count:
+        return Finding(check, "fine", 0, otherwise)
+    return Finding(check, severity, count, meaning, examples[:3])
+
+
 def _unreadable(everything: pd.DataFrame) -> Finding:
-    broken = everything[everything["problem"] != ""]
-    count = len(broken)
-    readable = everything[everything["problem"] == ""]
-    class_is_lost = readable["label"].nunique() < everything["label"].nunique()
-    return Finding(
+    readable = everything["problem"] == ""
+    broken = everything[~readable]
+    class_is_lost = everything[readable]["label"].nunique() < everything["label"].nunique()
+    return _finding(
         "unreadable files",
-        "severe" if class_is_lost else "warning" if count else "fine",
-        count,
-        f"{count:,} of {_counted(len(everything), 'file')} cannot be read and would be left out: "
-        "download them again or remove them."
-        if count
-        else f"All {len(everything):,} files can be read.",
-        [f"{row.name} {row.problem}" for row in broken.head(3).itertuples(index=False)],
+        "severe" if class_is_lost else "warning",
+        len(broken),
+        f"{len(broken):,} of {_counted(len(everything), 'file')} cannot be read and would be left "
+        "out: download them again or remove them.",
+        f"All {len(everything):,} files can be read.",
+        [f"{row.name} {row.problem}" for row in broken.itertuples(index=False)],
     )
 
 
 def _misnamed(rows: pd.DataFrame) -> Finding:
     wrong = rows[rows["misnamed"].astype(bool)]
-    count = len(wrong)
-    return Finding(
+    return _finding(
         "misnamed files",
-        "warning" if count else "fine",
-        count,
-        f"{_counted(count, 'file')} named as the other format, a JPEG as .png or a PNG as .jpeg: "
-        "they can be read here, but other programs may refuse them, and they may come from another "
-        "source than the rest."
-        if count
-        else "The name of every file matches its format.",
-        [f"{row.name} is a {row.format}" for row in wrong.head(3).itertuples(index=False)],
+        "warning",
+        len(wrong),
+        f"{_counted(len(wrong), 'file')} named as the other format, a JPEG as .png or a PNG as "
+        ".jpeg: they can be read here, but other programs may refuse them, and they may come from "
+        "another source than the rest.",
+        "The name of every file matches its format.",
+        [f"{row.name} is a {row.format}" for row in wrong.itertuples(index=False)],
     )
 
 
@@ -142,16 +147,14 @@ def _exact_copies(rows: pd.DataFrame) -> Iterator[Finding]:
     several_patients = bool((by_place["patient"].nunique() > 1).any())
     for where, chosen in copies.items():
         groups = twins[chosen].groupby("sha256", sort=False)["name"].agg(list)
-        count = len(groups)
-        yield Finding(
+        yield _finding(
             f"exact copies {where}",
-            _severity_of_copies(where, count, several_patients),
-            count,
-            f"{_counted(count, 'group')} of byte-identical files ({chosen.sum():,} files) "
-            f"{_MEANING_OF_COPIES[where]}."
-            if count
-            else f"There are no byte-identical files {where}.",
-            [" = ".join(group[:2]) for group in groups.head(3)],
+            _severity_of_copies(where, several_patients),
+            len(groups),
+            f"{_counted(len(groups), 'group')} of byte-identical files ({chosen.sum():,} files) "
+            f"{_MEANING_OF_COPIES[where]}.",
+            f"There are no byte-identical files {where}.",
+            [" = ".join(group[:2]) for group in groups],
         )
 
 
@@ -173,25 +176,19 @@ def _near_copies(rows: pd.DataFrame) -> Iterator[Finding]:
     for where, chosen in copies.items():
         count = int(chosen.sum())
         several_patients = bool((first["patient"] != second["patient"])[chosen].any())
-        meaning = (
-            f"{_counted(count, 'pair')} of files that look the same but differ in their bytes, "
-            f"{_MEANING_OF_COPIES[where]}."
-            if count
-            else f"There are no files {where} that look the same but differ in their bytes."
-        )
-        names = first["name"][chosen] + " ~ " + second["name"][chosen]
-        yield Finding(
+        yield _finding(
             f"near copies {where}",
-            _severity_of_copies(where, count, several_patients),
+            _severity_of_copies(where, several_patients),
             count,
-            meaning + not_compared,
-            names.head(3).tolist(),
+            f"{_counted(count, 'pair')} of files that look the same but differ in their bytes, "
+            f"{_MEANING_OF_COPIES[where]}.{not_compared}",
+            f"There are no files {where} that look the same but differ in their bytes."
+            f"{not_compared}",
+            (first["name"][chosen] + " ~ " + second["name"][chosen]).tolist(),
         )
 
 
-def _severity_of_copies(where: str, count: int, several_patients: bool) -> Severity:
-    if not count:
-        return "fine"
+def _severity_of_copies(where: str, several_patients: bool) -> Severity:
     if where != "within a split":
         return "severe"
     # Copies of one patient stay together if the data are split by patient.
@@ -234,17 +231,15 @@ def _without_patient(rows: pd.DataFrame) -> np.ndarray:
 
 def _unknown_patients(rows: pd.DataFrame) -> Finding:
     unknown = rows[_without_patient(rows)]
-    count = len(unknown)
-    return Finding(
+    return _finding(
         "unknown patients",
-        "fine" if not count else "warning" if count > len(rows) / 10 else "note",
-        count,
-        f"{count:,} of {len(rows):,} file names contain no patient number, and each of these "
-        "images counts as a patient of its own: splits and intervals are only as good as this "
-        "guess."
-        if count
-        else f"The file names distinguish {_counted(rows['patient'].nunique(), 'patient')}.",
-        unknown["name"].head(3).tolist(),
+        "warning" if len(unknown) > len(rows) / 10 else "note",
+        len(unknown),
+        f"{len(unknown):,} of {len(rows):,} file names contain no patient number, and each of "
+        "these images counts as a patient of its own: splits and intervals are only as good as "
+        "this guess.",
+        f"The file names distinguish {_counted(rows['patient'].nunique(), 'patient')}.",
+        unknown["name"].tolist(),
     )
 
 

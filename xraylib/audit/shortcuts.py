@@ -25,21 +25,13 @@ _NO_JPEGS: Final = "Does not apply: there are no JPEGs."
 
 
 class _Cue(NamedTuple):
-    """Numbers that may separate the classes.
+    """Numbers that may separate the classes."""
 
-    Attributes:
-        name: Ends the names of its checks.
-        columns: One or more columns of `measurements.measure`.
-        subject: Begins the sentence about it.
-        advice: What it means for training, and what to do.
-        worst: The highest severity that it can have.
-    """
-
-    name: str
-    columns: tuple[str, ...]
-    subject: str
-    advice: str
-    worst: Severity = "severe"
+    name: str  # ends the names of its checks
+    columns: tuple[str, ...]  # of `measurements.measure`
+    subject: str  # begins the sentence about it
+    advice: str  # what it means for training, and what to do
+    worst: Severity = "severe"  # the highest severity that it can have
 
 
 _PROPERTIES: Final = (

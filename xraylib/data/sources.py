@@ -35,7 +35,12 @@ def locate(source: str | Path) -> Path:
     if source not in ("synthetic", "kaggle"):
         return find_tree(_existing_folder(source), received=str(source))
     try:
-        folder = _synthetic() if source == "synthetic" else _kaggle()
+        if source == "synthetic":
+            folder = _synthetic()
+        else:
+            from xraylib.data import kaggle
+
+            folder = kaggle.fetch()
     except errors.CacheError as error:
         raise errors.DataSourceError(str(error)) from None
     advice = f"if files were removed from {folder}, delete it and try again"
@@ -91,9 +96,3 @@ def _synthetic() -> Path:
                         f"{folder}, free some space there, or set XRAYLIB_CACHE to another folder"
                     ) from None
     return folder
-
-
-def _kaggle() -> Path:
-    from xraylib.data import kaggle
-
-    return kaggle.fetch()

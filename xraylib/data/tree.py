@@ -101,24 +101,22 @@ def find_trees(folder: Path) -> list[Path]:
 def find_tree(folder: Path, *, received: str) -> Path:
     """Finds the one complete tree in a folder that exists.
 
-    Args:
-        folder: The folder to search, as in `folders_with`.
-        received: The user's input, with which the message of an error ends.
+    The message of an error ends with what was received from the user.
 
     Raises:
         DataSourceError: There is no tree, more than one, or an incomplete one.
     """
     trees = find_trees(folder)
     if not trees:
-        raise errors.DataSourceError(f"{_description(folder)}. Received: {received}")
-    if len(trees) > 1:
+        problem = _description(folder)
+    elif len(trees) > 1:
         listed = ", ".join(str(tree) for tree in trees)
-        raise errors.DataSourceError(
-            f"{folder} holds {len(trees)} trees ({listed}): give one of them. Received: {received}"
-        )
-    if problem := problem_with(trees[0]):
-        raise errors.DataSourceError(f"{problem} (in {trees[0]}). Received: {received}")
-    return trees[0]
+        problem = f"{folder} holds {len(trees)} trees ({listed}): give one of them"
+    elif problem := problem_with(trees[0]):
+        problem += f" (in {trees[0]})"
+    else:
+        return trees[0]
+    raise errors.DataSourceError(f"{problem}. Received: {received}")
 
 
 def _description(folder: Path) -> str:
