@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from xraylib.audit import duplicates, measurements
+from xraylib.audit import measurements
 from xraylib.data import index, reading
 
 
@@ -162,8 +162,7 @@ def test_measures_of_nothing(tree):
 
 
 def bits_apart(first, second):
-    both = duplicates.hash_bytes([first["phash"], second["phash"]])
-    return int(np.unpackbits(both[0] ^ both[1]).sum())
+    return (int(first["phash"], 16) ^ int(second["phash"], 16)).bit_count()
 
 
 def test_the_hash_outlives_saving_and_resizing(tmp_path):
@@ -175,7 +174,7 @@ def test_the_hash_outlives_saving_and_resizing(tmp_path):
 def test_the_hash_tells_pictures_apart(tmp_path):
     row, other = one(tmp_path, blobs(0)), one(tmp_path, blobs(1), "y.jpeg")
     assert bits_apart(row, other) > 80
-    assert np.unpackbits(duplicates.hash_bytes([row["phash"]])).sum() == 128  # above the median
+    assert int(row["phash"], 16).bit_count() == 128  # above the median
 
 
 def test_real_data(real_data):

@@ -162,7 +162,7 @@ def _near_copies(rows: pd.DataFrame) -> Iterator[Finding]:
     flat = rows["spread"] < _FLAT
     # One of each place: what looks like one of two exact copies looks like both.
     distinct = rows[~flat].drop_duplicates(["sha256", "side", "label"])
-    pairs = duplicates.near_copies(duplicates.hash_bytes(distinct["phash"]))
+    pairs = duplicates.near_copies(distinct["phash"])
     contents = distinct["sha256"].to_numpy()
     pairs = pairs[contents[pairs["first"]] != contents[pairs["second"]]]
     first, second = (distinct.iloc[pairs[side]].reset_index() for side in ("first", "second"))

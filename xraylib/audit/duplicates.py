@@ -37,27 +37,14 @@ def perceptual_hash(pixels: np.ndarray) -> str:
     return np.packbits(low > np.median(low)).tobytes().hex()
 
 
-def hash_bytes(hashes: Iterable[str]) -> np.ndarray:
-    """Converts hashes of `perceptual_hash` to uint8, (n, 32), for `near_copies`.
-
-    Raises:
-        ValueError: A hash is missing or has not 64 digits.
-    """
-    hashes = list(hashes)
-    for each in hashes:
-        if not isinstance(each, str) or len(each) != 64:
-            raise ValueError(f"a hash must have 64 hexadecimal digits. Received: {each!r}")
-    return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, 32)
-
-
-def near_copies(hashes: np.ndarray, *, distance: int = 20) -> pd.DataFrame:
+def near_copies(hashes: Iterable[str], *, distance: int = 20) -> pd.DataFrame:
     """Finds all pairs of hashes that differ in few bits.
 
     A copy that was saved again differs in a few of 256 bits, while the most similar of 5,808
     different radiographs of the Kaggle set differ in 38. Leave out flat pictures.
 
     Args:
-        hashes: uint8 (n, 32), as `hash_bytes` returns them.
+        hashes: 64 digits each, as `perceptual_hash` returns them.
         distance: The largest number of different bits, 0 to 256.
 
     Returns:
@@ -65,19 +52,21 @@ def near_copies(hashes: np.ndarray, *, distance: int = 20) -> pd.DataFrame:
         first < second, and distance.
 
     Raises:
-        ValueError: `hashes` has another shape or dtype, or `distance` is out of range.
+        ValueError: A hash is missing or has not 64 digits, or `distance` is out of range.
 
     Example:
-        >>> near_copies(hash_bytes(["0" * 64, "f" * 64, "1" + "0" * 63])).to_numpy().tolist()
+        >>> near_copies(["0" * 64, "f" * 64, "1" + "0" * 63]).to_numpy().tolist()
         [[0, 2, 1]]
     """
-    hashes = np.asarray(hashes)
-    if hashes.dtype != np.uint8 or hashes.ndim != 2 or hashes.shape[1] != 32:
-        raise ValueError(f"hashes must be (n, 32) uint8. Received: {hashes.shape} {hashes.dtype}")
+    hashes = list(hashes)
+    for each in hashes:
+        if not isinstance(each, str) or len(each) != 64:
+            raise ValueError(f"a hash must have 64 hexadecimal digits. Received: {each!r}")
     if not 0 <= distance <= 256:
         raise ValueError(f"distance must be 0 to 256 bits. Received: {distance}")
+    packed = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, 32)
     # With +1 and -1 for the bits, the inner product is 256 - 2 * distance, exact in float32.
-    signs = 2 * np.unpackbits(hashes, axis=1).astype(np.float32) - 1
+    signs = 2 * np.unpackbits(packed, axis=1).astype(np.float32) - 1
     starts = range(0, len(signs), _BLOCK)
     pairs = [np.empty((0, 3), int)]
     for start in progress.bar(starts, total=len(starts), description="comparing"):

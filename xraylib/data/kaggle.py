@@ -85,9 +85,7 @@ def _check_connection() -> None:
 
 
 def _archives(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if is_zip(path.name) and path.is_file())
+    return sorted(path for path in folder.glob("*") if is_zip(path.name) and path.is_file())
 
 
 def _unpack(by_hand: Path) -> None:
