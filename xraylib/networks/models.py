@@ -60,20 +60,11 @@ def basic_cnn(image_size: int = 256, *, classes: int = 1, seed: int = 0) -> kera
 def tuned_cnn(image_size: int = 400, *, classes: int = 1, seed: int = 0) -> keras.Model:
     """The basic CNN with more hidden Dense layers: 256, 128 and 64 units.
 
+    Its arguments and errors are those of `basic_cnn`.
+
     Example:
         >>> [layer.units for layer in tuned_cnn(22).layers if "dense" in layer.name]
         [256, 128, 64]
-
-    Args:
-        image_size: Height and width in pixels, 22 or more.
-        classes: 1 for the probability of PNEUMONIA, more for one probability a class.
-        seed: Random seed of the initial weights, drawn as in `basic_cnn`.
-
-    Returns:
-        The uncompiled network.
-
-    Raises:
-        ValueError: `image_size` is too small, or `classes` is below 1.
     """
     _check("tuned_cnn", image_size, least=22, classes=classes)
     pixels = keras.Input((image_size, image_size, 1), dtype="uint8", name="pixels")
@@ -155,30 +146,12 @@ def vgg19(
 
 
 def resnet50(
-    image_size: int = 400,
-    *,
-    weights: str | Path | None = None,
-    classes: int = 1,
-    seed: int = 0,
+    image_size: int = 400, *, weights: str | Path | None = None, classes: int = 1, seed: int = 0
 ) -> keras.Model:
     """ResNet-50: sixteen residual blocks of three convolutions each.
 
-    He et al., "Deep Residual Learning for Image Recognition", CVPR 2016.
-
-    Args:
-        image_size: Height and width in pixels, 32 or more.
-        weights: None for random ones, `"imagenet"` for those that Keras downloads, or a file:
-            Keras' weights of ResNet-50 without its top, or a network that was trained here.
-        classes: 1 for the probability of PNEUMONIA, more for one probability a class.
-        seed: Random seed of the initial weights, drawn as in `vgg19`.
-
-    Returns:
-        The uncompiled network; its layers have Keras' names, `"conv5_block3_out"` and so on.
-
-    Raises:
-        ValueError: `image_size` is too small, `classes` is below 1, or `weights` is no file that
-            fits.
-        ConnectionError: `"imagenet"` cannot be downloaded.
+    He et al., "Deep Residual Learning for Image Recognition", CVPR 2016. Its arguments and errors
+    are those of `vgg19`, and its layers have Keras' names, `"conv5_block3_out"` and so on.
     """
     _check("resnet50", image_size, least=32, classes=classes)
     pixels = keras.Input((image_size, image_size, 1), dtype="uint8", name="pixels")
@@ -206,15 +179,12 @@ def logits(network: keras.Model) -> keras.Model:
         >>> logits(basic_cnn(22)).layers[-1].name
         'logit'
 
-    Args:
-        network: Has a layer named `"logit"`, as every network of this module.
-
     Returns:
         A network that shares the layers and so the weights, and gives the logits, float32,
         (batch, classes).
 
     Raises:
-        ValueError: There is no layer `"logit"`.
+        ValueError: `network` has no layer `"logit"`, as every network of this module has.
     """
     names = [layer.name for layer in network.layers]
     if "logit" not in names:
@@ -231,9 +201,6 @@ def blocks(network: keras.Model) -> list[tuple[str, int, int, int]]:
     Example:
         >>> blocks(basic_cnn(22))[-2:]
         [('dense', 1, 1, 128), ('dense', 1, 1, 1)]
-
-    Args:
-        network: Any of this module's.
 
     Returns:
         From input to output, one tuple for the convolutions on maps of one size and one for each
@@ -335,20 +302,18 @@ def _load(
     # The whole network first: into the base alone, Keras would load its file without the head.
     for target in (network, base):
         try:
-            with warnings.catch_warnings():
-                # Keras warns of each surplus part of the file; a layer without weights is an error.
-                warnings.simplefilter("ignore")
+            # Keras warns of each surplus part of the file; a layer without weights is an error.
+            with warnings.catch_warnings(action="ignore"):
                 target.load_weights(path)
         except Exception as error:
             # What a wrong file raises depends on its kind: ValueError, KeyError, OSError and more.
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        else:
-            if target is base:
-                _log.info(
-                    f"{path} loaded into the base of {network.name}; its head is randomly "
-                    "initialised"
-                )
-            return
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            continue
+        if target is base:
+            _log.info(
+                f"{path} loaded into the base of {network.name}; its head is randomly initialised"
+            )
+        return
     raise ValueError(
         f"{path} does not hold the weights of {network.name}, with or without its head ({reason})"
     )

@@ -150,11 +150,11 @@ def _layers(model: keras.Model) -> Iterator[keras.Layer]:
 
 def _warn_of_slow_kernels() -> None:
     """Where TensorFlow was loaded before xraylib could ask for Intel's kernels."""
-    asked = keras.backend.backend() != "tensorflow" or "TF_ENABLE_ONEDNN_OPTS" in os.environ
+    if keras.backend.backend() != "tensorflow" or "TF_ENABLE_ONEDNN_OPTS" in os.environ:
+        return
     by_default = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile"}
     instructions = machine.instructions()
-    slow = "avx2" in instructions and not instructions & by_default
-    if slow and not asked and not machine.gpus():
+    if "avx2" in instructions and not instructions & by_default and not machine.gpus():
         warnings.warn(
             "TensorFlow was loaded before xraylib, and trains small networks at half the speed "
             "that this processor allows: import xraylib before keras and tensorflow, or set "

@@ -15,6 +15,7 @@ from typing import Any, Final
 import keras
 import numpy as np
 import pandas as pd
+from keras.utils import PyDataset
 from tqdm import tqdm
 
 from xraylib import files, progress
@@ -28,8 +29,8 @@ _log = logging.getLogger(__name__)
 
 def fit(
     model: keras.Model,
-    train: keras.utils.PyDataset,
-    validation: keras.utils.PyDataset,
+    train: PyDataset,
+    validation: PyDataset,
     *,
     epochs: int,
     learning_rate: float,
@@ -66,12 +67,9 @@ def fit(
         FloatingPointError: The loss is no longer finite.
         OSError: The checkpoint cannot be written.
     """
-    for name, value, valid in (
-        ("epochs", epochs, epochs >= 1),
-        ("learning_rate", learning_rate, learning_rate > 0),
-        ("patience", patience, patience >= 1),
-    ):
-        if not valid:
+    positive = {"epochs": epochs, "learning_rate": learning_rate, "patience": patience}
+    for name, value in positive.items():
+        if not value > 0:  # nor nan
             raise ValueError(f"{name} must be above 0. Received: {value}")
     class_weights = _class_weights(_labels(train), "train")
     _class_weights(_labels(validation), "validation")
@@ -120,20 +118,15 @@ class _Watch(keras.callbacks.Callback):
         self,
         checkpoint: "_Checkpoint",
         history: pd.DataFrame,
-        train: keras.utils.PyDataset,
-        validation: keras.utils.PyDataset,
+        train: PyDataset,
+        validation: PyDataset,
         *,
         patience: int,
         bar: tqdm,
     ) -> None:
         super().__init__()
-        self.checkpoint = checkpoint
-        self.history = history
-        self.train = train
-        self.validation = validation
-        self.labels = _labels(validation)
-        self.patience = patience
-        self.bar = bar
+        self.checkpoint, self.history, self.patience, self.bar = checkpoint, history, patience, bar
+        self.train, self.validation, self.labels = train, validation, _labels(validation)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         # Keras also calls the batches' `on_epoch_end` when it is given them, so that the order
@@ -196,10 +189,8 @@ class _Checkpoint:
     """The state of one training on disk: `last.npz` to resume from, `best.npz` to end with."""
 
     def __init__(self, model: keras.Model, folder: Path, settings: dict[str, Any]) -> None:
-        self.model = model
-        self.last = folder / "last.npz"
-        self.best = folder / "best.npz"
-        self.settings = settings
+        self.model, self.settings = model, settings
+        self.last, self.best = folder / "last.npz", folder / "best.npz"
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, history: pd.DataFrame, *, best: bool) -> None:
@@ -219,22 +210,19 @@ class _Checkpoint:
         try:
             with self.last.open("rb") as file, np.load(file) as stored:
                 about = json.loads(str(stored["about"]))
-                settings, history = about["settings"], about["history"]
                 values = [stored[f"arr_{number}"] for number in range(len(variables))]
+            history = pd.DataFrame(about["history"], columns=list(HISTORY_COLUMNS))
+            fits = about["settings"] == self.settings and self.best.exists()
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-            settings, history, values = None, [], []
-        same = len(values) == len(variables) and all(
-            value.shape == tuple(variable.shape)
-            for value, variable in zip(values, variables, strict=True)
-        )
-        if not same or settings != self.settings or not self.best.exists():
+            fits = False
+        shapes = [tuple(variable.shape) for variable in variables]
+        if not fits or [value.shape for value in values] != shapes:
             _log.info(f"{self.last} belongs to another training: starting anew")
             return empty
         for value, variable in zip(values, variables, strict=True):
             variable.assign(value)
-        resumed = pd.DataFrame(history, columns=list(HISTORY_COLUMNS))
-        _log.info(f"resumed after epoch {resumed['epoch'].max()} from {self.last}")
-        return resumed
+        _log.info(f"resumed after epoch {history['epoch'].max()} from {self.last}")
+        return history
 
     def restore_best(self) -> None:
         with np.load(self.best) as stored:
@@ -259,14 +247,14 @@ def _epochs_since_best(history: pd.DataFrame) -> int:
     return int(history["epoch"].max()) - metrics.best_epoch(history) if len(history) else 0
 
 
-def _labels(batches: keras.utils.PyDataset) -> np.ndarray:
+def _labels(batches: PyDataset) -> np.ndarray:
     """The labels of all batches in order, int (n,)."""
     if hasattr(batches, "labels"):
         return np.asarray(batches.labels).astype(int).ravel()
     return np.concatenate([np.ravel(batches[i][1]) for i in range(len(batches))]).astype(int)
 
 
-def _settings(batches: keras.utils.PyDataset) -> dict[str, str]:
+def _settings(batches: PyDataset) -> dict[str, str]:
     """What decides, besides the images, which batches come in which epoch."""
     names = ("seed", "augment", "batch_size", "shuffle")
     return {name: repr(getattr(batches, name)) for name in names if hasattr(batches, name)}

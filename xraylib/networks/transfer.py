@@ -71,8 +71,7 @@ def features(
         network: Functional; takes grey pixels as `batches` gives them.
         batches: The images, in any order. Where they are augmented, each is taken once, as it is
             in epoch 1.
-        precision: Of the frozen layers, whose policies are set: `"auto"`, `"float32"` or
-            `"bfloat16"`; see `precision.choose`.
+        precision: Of the frozen layers, whose policies are set; see `precision.choose`.
 
     Returns:
         float32 (images, ...), row for row as `batches.rows`; a read-only memory map.
@@ -102,20 +101,11 @@ def fit(
 
     Without augmentation it reaches the weights that `training.fit` would reach with the whole
     network, up to rounding. It resumes after a kill as `training.fit` does, once the features are
-    complete.
+    complete. `network` is left whole, with the weights of the best epoch.
 
-    Args:
-        network: As `features` takes it, with one sigmoid output. It is left whole, with the
-            weights of the best epoch.
-        train: Batches of pixels and labels. Where they are augmented, every epoch sees an image as
-            it is in epoch 1.
-        validation: The same for choosing the epoch. In a fixed order.
-        epochs: The most to train for, 1 or more.
-        learning_rate: Of Adam, above 0.
-        folder: For the checkpoint, which goes to a subfolder of these features.
-        precision: `"auto"`, `"float32"` or `"bfloat16"`; see `precision.choose`, which is asked
-            for the frozen layers and for the head.
-        patience: Training ends after this many epochs without a better one.
+    The arguments are those of `features` and of `training.fit`, but where `train` is augmented,
+    every epoch sees an image as it is in epoch 1, and the checkpoint goes to a subfolder of
+    `folder` for these features.
 
     Returns:
         The history as `training.fit` returns it. Its seconds are without the features.
@@ -131,8 +121,8 @@ def fit(
     validation_features, validation_key = _computed(base, validation)
     history = training.fit(
         head,
-        _FeatureBatches(train_features, train),
-        _FeatureBatches(validation_features, validation),
+        _served(train_features, train),
+        _served(validation_features, validation),
         epochs=epochs,
         learning_rate=learning_rate,
         folder=Path(folder) / f"{train_key}-{validation_key}",
@@ -150,36 +140,16 @@ def fit(
     return history
 
 
-class _FeatureBatches(keras.utils.PyDataset):
-    """Features in the place of the pixels of other batches, in the same orders.
-
-    Args:
-        features: float32 (images, ...), row for row as `batches.rows`.
-        batches: Give the orders, the labels and the batch size.
-    """
-
-    def __init__(self, features: np.ndarray, batches: loading.Batches) -> None:
-        super().__init__()
-        self.features = features
-        self.labels = batches.labels
-        self.batches = copy.copy(batches)
-        # `training.fit` compares these before it resumes; augmentation is in the features' key.
-        self.seed, self.shuffle = batches.seed, batches.shuffle
-        self.batch_size = batches.batch_size
-        self.start_epoch(0)
-
-    def start_epoch(self, epoch: int) -> None:
-        """Takes the order of one epoch, counted from 1; of 0, before training."""
-        self.batches.start_epoch(epoch)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Features float32 (n, ...) and labels float32 (n, 1) of one batch."""
-        size = self.batch_size
-        chosen = self.batches.order[batch * size : (batch + 1) * size]
-        return self.features[chosen], self.labels[chosen].astype(np.float32)[:, np.newaxis]
+def _served(features: np.ndarray, batches: loading.Batches) -> loading.Batches:
+    """Features in the place of the pixels of other batches, in the same orders."""
+    return loading.Batches(
+        features,
+        batches.labels,
+        np.arange(len(features)),
+        batch_size=batches.batch_size,
+        shuffle=batches.shuffle,
+        seed=batches.seed,
+    )
 
 
 def _parts(network: keras.Model) -> tuple[keras.Model, keras.Model]:
