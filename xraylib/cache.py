@@ -126,9 +126,7 @@ def load_or_make(
 
 @contextlib.contextmanager
 def data_set_locked(name: str) -> Iterator[None]:
-    """Holds the lock of a data set between processes and threads; `prune` then leaves it alone.
-
-    The name is that of its folder in the cache folder.
+    """Holds the lock of a data set, a folder's name; `prune` leaves the data set alone meanwhile.
 
     Raises:
         CacheError: The cache folder cannot be created, or does not support locks.

@@ -1,8 +1,7 @@
 """Report what is wrong with a collection of images, before anything is trained.
 
-`findings` turns measurements into plain sentences, one a check. Files, copies, patients and the
-balance of the classes are checked here; `shortcuts` finds what separates the classes or the splits
-without the lungs.
+Files, copies, patients and the balance of the classes are checked here; `shortcuts` finds what
+separates the classes or the splits without the lungs.
 """
 
 import os
@@ -40,8 +39,7 @@ def findings(measured: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     if measured.empty:
         raise ValueError("the table has no images: give one as measurements.measure returns it")
     names = class_names(measured)
-    parents = [str(Path(path).parent) for path in measured["path"]]
-    common = Path(os.path.commonpath(parents))
+    common = os.path.commonpath([Path(path).parent for path in measured["path"]])
     everything = measured.reset_index(drop=True).assign(
         side=measured["split"].where(measured["split"].isin(("test", "all")), "train").to_numpy(),
         name=[Path(path).relative_to(common).as_posix() for path in measured["path"]],

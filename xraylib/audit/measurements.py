@@ -41,6 +41,7 @@ _ANNEX_K: Final = """
     18 22 37 56 68 109 103  77   24 35 55 64 81 104 113  92
     49 64 78 87 103 121 120 101  72 92 95 98 112 100 103 99
 """
+_FORMATS: Final = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"))
 _PIXEL_SIZE: Final = 224
 _BLACK: Final = 5
 
@@ -106,8 +107,9 @@ def _measured(path: Path) -> dict[str, object]:
     row: dict[str, object] = dict(_UNKNOWN)
     try:
         content = reading.stored(path)
-        digest = hashlib.sha256(content).hexdigest()
-        row |= {"bytes": float(len(content)), "format": _format(content), "sha256": digest}
+        row["bytes"] = float(len(content))
+        row["format"] = next((name for start, name in _FORMATS if content.startswith(start)), "")
+        row["sha256"] = hashlib.sha256(content).hexdigest()
         pixels = reading.grey(path, content=content)
     except errors.UnreadableImage as error:
         return row | {"problem": str(error).removeprefix(f"{path} ")}
@@ -127,12 +129,6 @@ def _measured(path: Path) -> dict[str, object]:
         "phash": duplicates.perceptual_hash(pixels),
         **_pixel_statistics(pixels),
     }
-
-
-def _format(content: bytes) -> str:
-    if content.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    return "PNG" if content.startswith(b"\x89PNG\r\n\x1a\n") else ""
 
 
 @functools.cache

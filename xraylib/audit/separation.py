@@ -12,15 +12,9 @@ LEAST_PATIENTS: Final = 5
 
 
 class Separation(NamedTuple):
-    """An AUC with its 95 % interval.
+    """An AUC with the limits of its 95 % interval, as `intervals.newcombe_auc` computes them."""
 
-    Attributes:
-        auc: How often a patient of one group has a larger value than one of the other, in [0, 1].
-        low: Lower limit of `intervals.newcombe_auc`.
-        high: Upper limit.
-    """
-
-    auc: float
+    auc: float  # how often a patient of one group has a larger value than one of the other
     low: float
     high: float
 

@@ -92,11 +92,10 @@ _MODELS: Final = (
 def find(rows: pd.DataFrame, names: dict[int, str], *, seed: int = 0) -> list[Finding]:
     """Judges which properties of the files separate the classes, and which the splits.
 
-    Both are judged by an AUC of the patients' means with its 95 % interval, as
-    `separation.separation` computes it. It is folded, max(AUC, 1 - AUC), but in test keeps the
-    direction that it has in train. A shortcut has the severity of `Separation.severity`; pixel
-    statistics, which the lungs may account for, are no more than a warning. A shift, train against
-    test within one class, is a warning where a shortcut would be severe.
+    Both are judged by the AUC of `separation.separation`, folded to max(AUC, 1 - AUC), but in test
+    with the direction that it has in train. A shortcut has its severity; pixel statistics, which
+    the lungs may account for, are no more than a warning. A shift, train against test within one
+    class, is a warning where a shortcut would be severe.
 
     Args:
         rows: Table as `measurements.measure` returns it, without the unreadable files, and with

@@ -44,11 +44,14 @@ def _download(by_hand: Path) -> Path:
     with contextlib.nullcontext() if cached else cache.data_set_locked("kaggle"):
         try:
             import kagglehub
+            import requests
 
             # In a notebook on Kaggle, kagglehub attaches the data set instead.
             attached = "KAGGLE_KERNEL_RUN_TYPE" in os.environ
             if not cached and not _in_kagglehub_cache() and not attached:
-                _check_connection()
+                # Any answer will do. kagglehub's own first request has no time limit, and hangs
+                # where a firewall drops it.
+                requests.head("https://api.kaggle.com", timeout=(5, 15))
             return Path(kagglehub.dataset_download(HANDLE))
         except Exception as error:
             # kagglehub passes on the errors of requests, json and zipfile, and has its own.
@@ -74,14 +77,6 @@ def _in_kagglehub_cache() -> bool:
     root = Path(os.environ.get("KAGGLEHUB_CACHE", os.path.expanduser("~/.cache/kagglehub")))
     folder = root / "datasets" / HANDLE  # <owner>/<name>/versions/2
     return folder.is_dir() and (folder.parents[1] / f"{folder.name}.complete").exists()
-
-
-def _check_connection() -> None:
-    """Raises within seconds if Kaggle cannot be reached; any answer will do."""
-    import requests
-
-    # kagglehub's own first request has no time limit, and hangs where a firewall drops it.
-    requests.head("https://api.kaggle.com", timeout=(5, 15))
 
 
 def _archives(folder: Path) -> list[Path]:

@@ -51,19 +51,18 @@ def _existing_folder(source: str | Path) -> Path:
     try:
         folder = Path(os.path.abspath(Path(source).expanduser()))
     except (RuntimeError, ValueError) as error:
-        raise errors.DataSourceError(
-            f"{errors.one_line(error)}: {_ACCEPTED}. Received: {source!s}"
-        ) from None
+        problem = errors.one_line(error)
+        raise errors.DataSourceError(f"{problem}: {_ACCEPTED}. Received: {source!s}") from None
     if os.path.isfile(folder):
         advice = "unzip it and give the folder" if is_zip(folder.name) else "give a folder"
-        raise errors.DataSourceError(f"{folder} is a file: {advice}. Received: {source!s}")
-    if not os.path.isdir(folder):
-        problem = f"does not exist{_suggestion(source, folder)}: {_ACCEPTED}"
-        raise errors.DataSourceError(f"the folder {folder} {problem}. Received: {source!s}")
-    if not os.access(folder, os.R_OK | os.X_OK):
-        problem = "may not be read (permission denied): make it readable"
-        raise errors.DataSourceError(f"the folder {folder} {problem}. Received: {source!s}")
-    return folder
+        problem = f"{folder} is a file: {advice}"
+    elif not os.path.isdir(folder):
+        problem = f"the folder {folder} does not exist{_suggestion(source, folder)}: {_ACCEPTED}"
+    elif not os.access(folder, os.R_OK | os.X_OK):
+        problem = f"the folder {folder} may not be read (permission denied): make it readable"
+    else:
+        return folder
+    raise errors.DataSourceError(f"{problem}. Received: {source!s}")
 
 
 def _suggestion(source: str | Path, folder: Path) -> str:
