@@ -9,6 +9,8 @@ from PIL import Image
 
 from xraylib import progress
 
+# The largest number of different bits in two hashes of the same picture.
+_NEAR: Final = 20
 # Hashes compared with all others at a time: 256 times 5,856 float32 are 6 MB.
 _BLOCK: Final = 256
 
@@ -37,22 +39,21 @@ def perceptual_hash(pixels: np.ndarray) -> str:
     return np.packbits(low > np.median(low)).tobytes().hex()
 
 
-def near_copies(hashes: Iterable[str], *, distance: int = 20) -> pd.DataFrame:
-    """Finds all pairs of hashes that differ in few bits.
+def near_copies(hashes: Iterable[str]) -> pd.DataFrame:
+    """Finds all pairs of hashes that differ in at most 20 of 256 bits.
 
-    A copy that was saved again differs in a few of 256 bits, while the most similar of 5,808
-    different radiographs of the Kaggle set differ in 38. Leave out flat pictures.
+    A copy that was saved again differs in a few, while the most similar of 5,808 different
+    radiographs of the Kaggle set differ in 38. Leave out flat pictures.
 
     Args:
         hashes: 64 digits each, as `perceptual_hash` returns them.
-        distance: The largest number of different bits, 0 to 256.
 
     Returns:
         One row a pair, sorted, with the int columns first and second, positions in `hashes` with
         first < second, and distance.
 
     Raises:
-        ValueError: A hash is missing or has not 64 digits, or `distance` is out of range.
+        ValueError: A hash is missing or has not 64 digits.
 
     Example:
         >>> near_copies(["0" * 64, "f" * 64, "1" + "0" * 63]).to_numpy().tolist()
@@ -62,8 +63,6 @@ def near_copies(hashes: Iterable[str], *, distance: int = 20) -> pd.DataFrame:
     for each in hashes:
         if not isinstance(each, str) or len(each) != 64:
             raise ValueError(f"a hash must have 64 hexadecimal digits. Received: {each!r}")
-    if not 0 <= distance <= 256:
-        raise ValueError(f"distance must be 0 to 256 bits. Received: {distance}")
     packed = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, 32)
     # With +1 and -1 for the bits, the inner product is 256 - 2 * distance, exact in float32.
     signs = 2 * np.unpackbits(packed, axis=1).astype(np.float32) - 1
@@ -71,7 +70,7 @@ def near_copies(hashes: Iterable[str], *, distance: int = 20) -> pd.DataFrame:
     pairs = [np.empty((0, 3), int)]
     for start in progress.bar(starts, total=len(starts), description="comparing"):
         products = signs[start : start + _BLOCK] @ signs[start:].T
-        first, second = np.nonzero(np.triu(products >= 256 - 2 * distance, k=1))
+        first, second = np.nonzero(np.triu(products >= 256 - 2 * _NEAR, k=1))
         distances = (256 - products[first, second].astype(int)) // 2
         pairs.append(np.column_stack([first + start, second + start, distances]))
     return pd.DataFrame(np.concatenate(pairs), columns=["first", "second", "distance"])
