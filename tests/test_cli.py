@@ -13,6 +13,14 @@ from support.notebooks import notebook
 from xraylib import cli
 
 
+def error_of(capsys, *arguments):
+    """What a command that fails writes to standard error, which is one line."""
+    assert cli.main([str(each) for each in arguments]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("xraylib: ") and error.count("\n") == 1
+    return error
+
+
 @pytest.mark.slow
 def test_run_tells_what_failed_and_where_the_rest_is(tmp_path, capsys):
     good = notebook(tmp_path / "good.ipynb", "print(A)")
@@ -31,18 +39,13 @@ def test_run_tells_what_failed_and_where_the_rest_is(tmp_path, capsys):
     ]
 
 
-def test_run_without_notebooks_says_where_to_run_it(tmp_path, capsys, monkeypatch):
+def test_an_error_is_one_line_and_no_records_are_none(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["run"]) == 1
-    assert "run this in the project's folder" in capsys.readouterr().err
-
-
-def test_an_error_is_one_line(tmp_path, capsys):
-    assert cli.main(["table", str(tmp_path / "nowhere")]) == 0
+    assert "run this in the project's folder" in error_of(capsys, "run")
+    assert "images must be at least" in error_of(capsys, "synthetic", "made", "--images", 3)
+    assert "give a size" in error_of(capsys, "cache", "prune", "--to", "much")
+    assert cli.main(["table", "nowhere"]) == 0
     assert "no records" in capsys.readouterr().out
-    assert cli.main(["synthetic", str(tmp_path / "made"), "--images", "3"]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("xraylib: images must be at least") and error.count("\n") == 1
 
 
 def test_synthetic_with_chosen_traps(tmp_path, capsys):
@@ -89,14 +92,11 @@ def test_audit_tells_a_wrong_folder_or_an_unwritable_one_before_the_work(
     tree, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr("xraylib.audit.measurements.measure", None)
-    assert cli.main(["audit", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("xraylib: ") and "nowhere" in error and error.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-    (tmp_path / "file").touch()
-    assert cli.main(["audit", str(tree), "--out", str(tmp_path / "file")]) == 1
-    error = capsys.readouterr().err
-    assert "give another --out" in error and error.count("\n") == 1
+    out, file = tmp_path / "out", tmp_path / "file"
+    assert "nowhere" in error_of(capsys, "audit", tmp_path / "nowhere", "--out", out)
+    assert not out.exists()
+    file.touch()
+    assert "give another --out" in error_of(capsys, "audit", tree, "--out", file)
 
 
 def test_ctrl_c_is_not_a_stack_trace(monkeypatch, capsys):
@@ -142,9 +142,6 @@ def test_cache_lists_and_prunes(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "synthetic-9").is_dir()
     assert cli.main(["cache", "prune", "--all"]) == 0
     assert not (tmp_path / "synthetic-9").exists()
-    capsys.readouterr()
-    assert cli.main(["cache", "prune", "--to", "much"]) == 1
-    assert "give a size" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -170,22 +167,20 @@ def test_report_writes_one_page(tmp_path, capsys, page):
     assert [options["prevalence"] for options in page] == [0.3, 0.2]
 
 
-def test_report_tells_a_wrong_folder_or_file_in_one_line(tmp_path, capsys):
-    (tmp_path / "file").touch()
-    empty, file = tmp_path / "empty", str(tmp_path / "file")
+def test_report_tells_a_wrong_argument_in_one_line(tmp_path, capsys):
+    empty, file, nowhere = tmp_path / "empty", tmp_path / "file", tmp_path / "nowhere"
     empty.mkdir()
+    file.touch()
     for arguments, said in (
-        ([str(tmp_path / "nowhere")], "give a folder with records"),
+        ([nowhere], "give a folder with records"),
         ([file], "give a folder with records"),
-        ([str(empty)], "no records in"),
-        ([str(empty), "--out", str(tmp_path)], "give a file to write the page to"),
-        ([str(empty), "--out", f"{file}/all.html"], "give another --out"),
-        ([str(empty), "--prevalence", "nan"], "prevalence must be between 0 and 1"),
+        ([empty], "no records in"),
+        ([empty, "--out", tmp_path], "give a file to write the page to"),
+        ([empty, "--out", file / "all.html"], "give another --out"),
+        ([empty, "--prevalence", "nan"], "prevalence must be between 0 and 1"),
     ):
-        assert cli.main(["report", *arguments]) == 1
-        error = capsys.readouterr().err
-        assert error.startswith("xraylib: ") and said in error and error.count("\n") == 1
-    assert not list(empty.iterdir()) and not (tmp_path / "nowhere").exists()
+        assert said in error_of(capsys, "report", *arguments)
+    assert not list(empty.iterdir()) and not nowhere.exists()
 
 
 @pytest.mark.slow

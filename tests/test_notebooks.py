@@ -34,12 +34,8 @@ every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: pat
 two_steps = pytest.mark.parametrize(("first", "second"), list(itertools.pairwise(STEPS)))
 
 
-def cells(path, kind):
+def cells(path, kind="code"):
     return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
-
-
-def code(path):
-    return cells(path, "code")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +48,8 @@ def made(tmp_path_factory):
 def executed(made, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
     done = execution.run_notebooks(NOTEBOOKS, out=out, parameters={"SOURCE": str(made), **TINY})
-    return out, done
+    assert done["status"].tolist() == ["done"] * len(NOTEBOOKS), done["error"].tolist()
+    return out
 
 
 def test_the_series_is_complete():
@@ -68,8 +65,8 @@ def test_the_series_is_complete():
 
 @every_notebook
 def test_is_stored_clean_and_short(path):
-    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code(path)) == 1
-    for cell in code(path):
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells(path)) == 1
+    for cell in cells(path):
         assert not cell.outputs and cell.execution_count is None
         assert not re.search(r"^\s*(def |class |!|%)", cell.source, re.MULTILINE), cell.source
         assert cell.source.count("\n") < 15, cell.source
@@ -89,7 +86,7 @@ def test_shares_its_parameters_with_the_others(path):
 def test_the_code_of_two_steps_differs_only_in_what_the_step_changes(first, second):
     changed = [
         line[2:].strip()
-        for old, new in zip(code(first), code(second), strict=True)
+        for old, new in zip(cells(first), cells(second), strict=True)
         for line in difflib.ndiff(old.source.splitlines(), new.source.splitlines())
         if line[0] in "+-"
     ]
@@ -117,27 +114,21 @@ def test_a_file_of_parameters_names_only_what_every_notebook_knows(path):
 
 def test_the_originals_sizes_are_the_defaults():
     sizes = {
-        path.stem[3:]: re.search(r"IMAGE_SIZE: int = (\d+)", code(path)[1].source)[1]
+        path.stem[3:]: re.search(r"IMAGE_SIZE: int = (\d+)", cells(path)[1].source)[1]
         for path in STEPS
     }
     assert sizes == {"basic_cnn": "256", "tuned_cnn": "400", "vgg19": "400", "resnet50": "400"}
 
 
 @pytest.mark.slow
-def test_every_notebook_runs(executed):
-    _, done = executed
-    assert done["status"].tolist() == ["done"] * len(NOTEBOOKS), done["error"].tolist()
-
-
-@pytest.mark.slow
 def test_every_step_leaves_its_record(executed):
-    out, _ = executed
-    found = records.read(out).records
-    assert [record.step for record in found] == [*BASELINES, *(path.stem for path in STEPS)]
+    steps = records.read(executed).records
+    assert [record.step for record in steps] == [*BASELINES, *(path.stem for path in STEPS)]
     networks = ["basic_cnn", "tuned_cnn", "vgg19", "resnet50"]
-    assert [record.network for record in found] == [None, None, *networks]
-    assert len({record.fingerprint for record in found}) == 1
-    for record in found[len(BASELINES) :]:
+    assert [record.network for record in steps] == [None, None, *networks]
+    assert len({record.fingerprint for record in steps}) == 1
+    baseline = steps[0].predictions().query("split == 'test'")
+    for record in steps[len(BASELINES) :]:
         assert set(record.perturbation_effects["cue"]) >= {"shape", "compression"}
         assert set(record.swap_effects["cue"]) >= {"shape", "compression"}
         assert record.parameters["IMAGE_SIZE"] == TINY["IMAGE_SIZE"]
@@ -145,27 +136,32 @@ def test_every_step_leaves_its_record(executed):
         # Two splits of two classes, LIMIT images each where there are so many.
         counts = record.counts.set_index(["split", "class"])["images"]
         assert len(predictions) == counts.drop("train").sum()
+        assert set(predictions.query("split == 'test'")["path"]) == set(baseline["path"])
         assert (record.folder / "model.keras").is_file()
         assert not (record.folder / "checkpoint").exists()
 
 
 @pytest.mark.slow
-def test_the_comparison_shows_every_step(executed):
-    out, _ = executed
-    text = json.dumps(nbformat.read(out / "05_comparison.ipynb", as_version=4))
+def test_the_series_ends_with_a_comparison_and_a_page(executed):
+    text = json.dumps(nbformat.read(executed / "05_comparison.ipynb", as_version=4))
     assert all(f"- **{path.stem}, 32 px**: AUC" in text for path in STEPS)
     assert all(f"- **{name}**: AUC" in text for name in BASELINES)
+    page = publish.publish(executed)
+    assert page == executed / "report.html"
+    assert "03_vgg19, 32 px" in page.read_text(encoding="utf-8")
+    assert (executed / "report-notebooks" / "00_data.html").is_file()
 
 
 @pytest.mark.slow
 def test_the_comparison_scores_a_folder_from_outside(executed, made, tmp_path):
-    out, _ = executed
-    given = {"SOURCE": str(made), "RUN_DIR": str(out), "OUTSIDE": str(made / "test")}
-    done = execution.run_notebooks(NOTEBOOKS[-1:], out=tmp_path, parameters=given)
+    values = {"SOURCE": str(made), "RUN_DIR": str(executed), "OUTSIDE": str(made / "test")}
+    done = execution.run_notebooks(NOTEBOOKS[-1:], out=tmp_path, parameters=values)
     assert done["status"].tolist() == ["done"], done["error"].tolist()
-    (cell,) = [cell for cell in code(tmp_path / "05_comparison.ipynb") if "OUTSIDE)" in cell.source]
-    (shown,) = [output for output in cell.outputs if "text/html" in output.get("data", {})]
-    assert all(f"{path.stem}, 32 px" in shown["data"]["text/html"] for path in STEPS)
+    (cell,) = [
+        cell for cell in cells(tmp_path / "05_comparison.ipynb") if "OUTSIDE)" in cell.source
+    ]
+    (table,) = [output for output in cell.outputs if "text/html" in output.get("data", {})]
+    assert all(f"{path.stem}, 32 px" in table["data"]["text/html"] for path in STEPS)
 
 
 @pytest.mark.slow
@@ -184,34 +180,14 @@ def test_an_outside_image_is_prepared_as_those_of_training_were(tmp_path):
         model=mean_network(),
     )
     needed = ("import ", "runs = selection", "OUTSIDE)")
-    cells = [
-        cell.source for cell in code(NOTEBOOKS[-1]) if any(word in cell.source for word in needed)
-    ]
+    sources = [cell.source for cell in cells(NOTEBOOKS[-1])]
+    sources = [source for source in sources if any(word in source for word in needed)]
     names = {"RUN_DIR": str(tmp_path / "runs"), "OUTSIDE": str(tmp_path / "data" / "test")}
     names |= {"BATCH_SIZE": 2, "SEED": 0}
-    exec("\n".join(cells), names)
+    exec("\n".join(sources), names)
     # Half of the padded square is white: a logit of .5, and 1 / (1 + exp(-.5)).
     ((scored,),) = names["elsewhere"].values()
     assert scored["score"].tolist() == pytest.approx([0.622459] * 2, abs=1e-6)
-
-
-@pytest.mark.slow
-def test_the_series_ends_with_a_page(executed):
-    out, _ = executed
-    page = publish.publish(out)
-    assert page == out / "report.html"
-    assert "03_vgg19, 32 px" in page.read_text(encoding="utf-8")
-    assert (out / "report-notebooks" / "00_data.html").is_file()
-
-
-@pytest.mark.slow
-def test_the_baselines_saw_the_same_images_as_the_networks(executed):
-    out, _ = executed
-    baseline, *_, network = records.read(out).records
-    paths = [
-        set(each.predictions().query("split == 'test'")["path"]) for each in (baseline, network)
-    ]
-    assert paths[0] == paths[1]
 
 
 @pytest.mark.slow
@@ -222,28 +198,17 @@ def test_plain_papermill_runs_from_another_folder_with_the_readmes_command(made,
 
 
 @pytest.mark.slow
-def test_plain_papermill_with_an_unknown_parameter_is_refused(tmp_path):
+def test_plain_papermill_refuses_an_unknown_parameter_and_a_missing_folder(tmp_path):
     ran = papermill(tmp_path, "-p", "LERNING_RATE", "1")
     assert ran.returncode == 1
     assert "unknown parameter LERNING_RATE (do you mean LEARNING_RATE?)" in ran.stderr
     assert "SOURCE, RUN_DIR, IMAGE_SIZE" in ran.stderr
-
-
-@pytest.mark.slow
-def test_plain_papermill_with_a_missing_folder_says_so(tmp_path):
     ran = papermill(tmp_path, "-p", "SOURCE", "no/such/folder")
     assert ran.returncode == 1
     assert "DataSourceError: the folder" in ran.stderr and "does not exist" in ran.stderr
 
 
 def papermill(folder, *arguments):
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "papermill", str(ROOT / "notebooks/01_basic_cnn.ipynb")),
-            *("out.ipynb", "-k", "python3", "-p", "IMAGE_SIZE", "32", *arguments),
-        ],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "papermill", str(ROOT / "notebooks/01_basic_cnn.ipynb")]
+    command += ["out.ipynb", "-k", "python3", "-p", "IMAGE_SIZE", "32", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

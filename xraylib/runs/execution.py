@@ -27,14 +27,12 @@ def run_notebooks(
     out: Path | str,
     parameters: Mapping[str, Any] | None = None,
     jobs: int = 1,
-    timeout_seconds: int | None = None,
 ) -> pd.DataFrame:
     """Executes notebooks, in turn or side by side; one that fails does not stop the others.
 
-    Executed copies go to `out`, which is also their `RUN_DIR` unless `parameters` names another.
-    What the kernels write to their standard error goes to `kernels.log` there. Each notebook that
-    has ended gets a line on standard output. In a terminal, the one that runs has a live line, or
-    those that run side by side have a progress bar.
+    Executed copies go to `out`, which is also their `RUN_DIR` unless `parameters` names another,
+    and what the kernels write to their standard error to `kernels.log` there. A notebook that has
+    ended gets a line on standard output. In a terminal, those that run have a progress bar.
 
     Args:
         notebooks: Paths of the notebooks.
@@ -42,9 +40,7 @@ def run_notebooks(
         parameters: Names and values. Each notebook gets those that it knows; a name that none of
             them knows is refused before anything runs.
         jobs: How many run side by side; at least 1. With more than one, the last notebook begins
-            when all others have ended, for it may read what they wrote; the others may end in any
-            order.
-        timeout_seconds: The most that one cell may take; None for no limit.
+            when all others have ended, in any order, for it may read what they wrote.
 
     Returns:
         One row a notebook: notebook (its name without ending), status (`"done"` or `"failed"`),
@@ -77,7 +73,6 @@ def run_notebooks(
             path,
             out / path.name,
             {name: value for name, value in parameters.items() if name in known[path]},
-            timeout_seconds=timeout_seconds,
         )
         for path in paths
     }

@@ -30,7 +30,6 @@ def execute(
     output: Path | str,
     parameters: Mapping[str, Any],
     *,
-    timeout_seconds: int | None = None,
     live: bool = False,
     lifeline: int = subprocess.PIPE,
 ) -> Outcome:
@@ -44,7 +43,6 @@ def execute(
         output: Path of the executed copy; its folder exists.
         parameters: Names and values for its `parameters` cell. What is neither text, a number, a
             truth value nor None arrives as text.
-        timeout_seconds: The most that one cell may take; None for no limit.
         live: Whether to show the number of the cell on standard output while it runs.
         lifeline: The reading end of a pipe. The execution is given up when the writing end is
             closed; by default, that is when the calling process ends.
@@ -56,7 +54,6 @@ def execute(
         "input_path": str(notebook),
         "output_path": str(output),
         "parameters": dict(parameters),
-        "execution_timeout": timeout_seconds,
         "live": live,
     }
     started = time.perf_counter()
@@ -110,7 +107,7 @@ def _main(folder: Path) -> int:
                 os.dup2(log.fileno(), sys.stderr.fileno())
             error = _papermill(request, folder)
         except Exception as failure:
-            # A kernel that died, a cell that took too long, a full disk.
+            # A kernel that died, a full disk.
             error = f"{type(failure).__name__}: {failure}"
         caller.write(" ".join(error.split()).rstrip(": "))
     return 1 if error else 0
