@@ -66,16 +66,11 @@ def run_notebooks(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise errors.NotebookError(f"cannot make the folder {out} ({error.strerror})") from None
-    parameters = {"RUN_DIR": str(out)} | parameters
-    tasks = {
-        path: functools.partial(
-            process.execute,
-            path,
-            out / path.name,
-            {name: value for name, value in parameters.items() if name in known[path]},
-        )
-        for path in paths
-    }
+    tasks = {}
+    for path in paths:
+        values = {"RUN_DIR": str(out)} | parameters
+        values = {name: value for name, value in values.items() if name in known[path]}
+        tasks[path] = functools.partial(process.execute, path, out / path.name, values)
     width = max(len(path.stem) for path in paths)
     rows = {}
     with contextlib.closing(_outcomes(tasks, jobs)) as outcomes:
