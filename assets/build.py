@@ -115,16 +115,9 @@ def _tables_of_experiments(steps: Sequence[Step]) -> dict[str, list[str]]:
 
 
 def cues(steps: Sequence[Step], swaps: pd.DataFrame, perturbations: pd.DataFrame) -> pd.DataFrame:
-    """Show what the scores of several networks rest on.
+    """One row a run: the effect of each cue, and the perturbation that costs most specificity.
 
-    Args:
-        steps: Of the networks' records.
-        swaps: As `swaps.effects` returns it, with a column run, the name of the run's folder.
-        perturbations: As `perturbations.effects` returns it, with the same column.
-
-    Returns:
-        One row a run, in the order of the steps: the effect of each cue with its interval, and the
-        perturbation that takes most from the specificity, by how much.
+    `swaps` and `perturbations` are effects with a column run, the name of the run's folder.
     """
     rows = []
     runs = [(step.label, record) for step in steps for record in step.records]
@@ -146,17 +139,12 @@ def cues(steps: Sequence[Step], swaps: pd.DataFrame, perturbations: pd.DataFrame
 
 
 def countermeasures(results: pd.DataFrame) -> pd.DataFrame:
-    """Show what each countermeasure did, over the seeds it was tried with.
+    """One row a data set and countermeasure, from what `experiments/countermeasures.py` writes.
 
-    Args:
-        results: As `experiments/countermeasures.py` writes it; the first column names the data.
-            The images of a matched validation are their effective number. Of fewer than 20 an AUC
-            is not shown.
-
-    Returns:
-        One row a data set and countermeasure, in the order of `results`: the mean AUC of its seeds
-        on validation, on matched validation and on test, the lowest and highest in brackets where
-        there are several, and the two cues with the largest mean effect.
+    It has the mean AUC of its seeds on validation, on matched validation and on test, the lowest
+    and highest in brackets where there are several, and the two cues with the largest mean effect.
+    The images of a matched validation are their effective number. Of fewer than 20 an AUC is not
+    shown.
     """
     data = results.columns[0]
     matched = results["matched_for"].notna().map({True: " matched", False: ""})
@@ -184,16 +172,10 @@ def countermeasures(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def protocols(results: pd.DataFrame) -> pd.DataFrame:
-    """Show what each protocol says of the network.
+    """One row a data set and protocol, from what `experiments/protocols.py` writes.
 
-    Args:
-        results: As `experiments/protocols.py` writes it: data, protocol, seed, images, metric,
-            value, low, high.
-
-    Returns:
-        One row a data set and protocol, in the order of `results`: how many seeds, how many images
-        were judged, and AUC, accuracy, sensitivity and specificity as text. Of one seed they come
-        with their interval, of several as their mean, lowest and highest in brackets.
+    The metrics of one seed come with their interval, those of several as their mean, lowest and
+    highest in brackets.
     """
     rows = []
     for (_, protocol), part in results.groupby(["data", "protocol"], sort=False):

@@ -22,10 +22,7 @@ _RENAMED: Final = {
 
 
 def upgrade(stored: Any) -> dict[str, Any]:
-    """Check the content of a `record.json`, and bring it up to date.
-
-    Args:
-        stored: What the file holds, whatever version wrote it; it is not changed.
+    """Check the content of a `record.json` of any version, and bring a copy of it up to date.
 
     Returns:
         The fields of `records.Record` but for the folder, as JSON values, with today's names. A

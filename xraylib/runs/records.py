@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PREDICTION_COLUMNS: Final = ("path", "patient", "split", "label", "score", "subtype")
 # Where a run and its data are stored does not make it another run.
-PLACES: Final = ("RUN_DIR", "SOURCE")
+_PLACES: Final = ("RUN_DIR", "SOURCE")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,17 +46,12 @@ class Record:
         parameters: All parameters of the notebook, JSON values.
         fingerprint: Of the data, as `loading.Images` has it.
         finished: Date and time in ISO format, UTC.
-        metrics: As `thresholds.summary` returns it. It is a copy of what follows from the scores
-            in `predictions`, so that a list of runs need not compute it again.
-        seed: The random seed of the run.
+        metrics: As `thresholds.summary` returns it for `predictions`, so that a list of runs need
+            not compute it again.
         network: The network's name; None for what is no network, such as `shortcuts.baseline`.
-        weight_count: How many weights the network has.
         precision: `"float32"` or `"bfloat16"`.
-        epochs: How many were trained.
-        best_epoch: The one whose weights were kept.
-        training_seconds: The time that the training took.
+        epochs, best_epoch: How many were trained, and the one whose weights were kept.
         preparation: How each file became what the network sees; None for what is no network.
-        device: The GPUs or the processor.
         versions: Of Python and of the packages that the numbers depend on.
         counts: Images of each split, with the columns split and images; None if unknown.
         unreadable: How many files were left out because they cannot be read; None if unknown.
@@ -94,14 +89,10 @@ class Record:
     def settings(self) -> dict[str, Any]:
         """The parameters that make it what it is: neither its seed nor a place, nor what is off.
 
-        A parameter that is 0, empty or None is off, which is the same as a parameter that did not
-        exist yet when the run was made.
+        A parameter that is 0, empty or None is off, as one that did not exist yet in its version.
         """
-        return {
-            key: value
-            for key, value in sorted(self.parameters.items())
-            if value and key not in (*PLACES, "SEED")
-        }
+        parameters = sorted(self.parameters.items())
+        return {key: value for key, value in parameters if value and key not in (*_PLACES, "SEED")}
 
     @property
     def name(self) -> str:
@@ -113,11 +104,10 @@ class Record:
         return describe(self.step, self.settings)
 
     def predictions(self) -> pd.DataFrame:
-        """Read the predictions of this run.
+        """Read the predictions: one row an image of validation and test.
 
-        Returns:
-            One row an image of validation and test, with `PREDICTION_COLUMNS`: path below the
-            data's folder, patient, split, label (0 or 1), score of class 1, subtype.
+        They have `PREDICTION_COLUMNS`: path below the data's folder, patient, split, label (0 or
+        1), score of class 1, subtype.
 
         Raises:
             ValueError: They are missing or do not hold what they should.
@@ -130,10 +120,7 @@ class Record:
         return _checked(stored)
 
     def load_network(self) -> "keras.Model | None":
-        """Load the trained network.
-
-        Returns:
-            Uncompiled, as `models` builds it; None where the run kept none, as those of `assets/`.
+        """Load the trained network, uncompiled; None where the run kept none.
 
         Raises:
             ValueError: The file is no network that Keras can load.
@@ -147,6 +134,9 @@ class Record:
             return keras.saving.load_model(path, compile=False)
         except Exception as error:  # a broken zip, HDF5, another version: the list has no end
             raise ValueError(f"{path} cannot be loaded ({error}): run {self.step} again") from None
+
+
+_STORED: Final = [field.name for field in dataclasses.fields(Record) if field.name != "folder"]
 
 
 class Reading(NamedTuple):
@@ -182,7 +172,7 @@ class Run:
     def __init__(
         self, folder: Path | str, *, step: str, parameters: dict[str, Any], images: "Images"
     ) -> None:
-        identity = {name: value for name, value in parameters.items() if name not in PLACES}
+        identity = {name: value for name, value in parameters.items() if name not in _PLACES}
         digest = hashlib.sha256(json.dumps([identity, images.fingerprint], sort_keys=True).encode())
         self.step = step
         self.parameters = parameters
@@ -243,8 +233,7 @@ class Run:
         stored["patient"] = [
             str(patient).removeprefix(f"{top.as_posix()}/") for patient in stored["patient"]
         ]
-        known = [field.name for field in dataclasses.fields(Record) if field.name != "folder"]
-        record = dict.fromkeys(known) | {
+        record = dict.fromkeys(_STORED) | {
             "step": self.step,
             "parameters": self.parameters,
             "seed": self.parameters.get("SEED"),
@@ -290,12 +279,6 @@ class Run:
 def read(folder: Path | str) -> Reading:
     """Read all finished runs in or below a folder.
 
-    Args:
-        folder: A run's folder, or one that holds some.
-
-    Returns:
-        The records and, of runs that are not finished or cannot be read, the reasons.
-
     Raises:
         ValueError: There are no records, or none that can be read.
     """
@@ -322,32 +305,22 @@ def read(folder: Path | str) -> Reading:
 
 
 def describe(step: str, settings: Mapping[str, Any]) -> str:
-    """Name a step by its notebook and some settings of it.
-
-    Args:
-        step: The notebook's name.
-        settings: Parameters and their values; the image size comes first.
-
-    Returns:
-        The name.
+    """Name a step by its notebook and some settings of it, the image size first.
 
     Example:
         >>> describe("01_basic_cnn", {"EPOCHS": 4, "IMAGE_SIZE": 64})
         '01_basic_cnn, 64 px, epochs 4'
     """
-    size = [f"{settings['IMAGE_SIZE']} px"] if "IMAGE_SIZE" in settings else []
-    others = [
-        f"{key.lower().replace('_', ' ')} {value}"
-        for key, value in settings.items()
-        if key != "IMAGE_SIZE"
-    ]
-    return ", ".join([step, *size, *others])
+    others = dict(settings)
+    size = others.pop("IMAGE_SIZE", None)
+    parts = [step] + ([f"{size} px"] if size else [])
+    parts += [f"{key.lower().replace('_', ' ')} {value}" for key, value in others.items()]
+    return ", ".join(parts)
 
 
 def _record(stored: dict[str, Any], folder: Path) -> Record:
     """The record of what `formats.upgrade` returned, without keys that nobody knows."""
-    known = {field.name for field in dataclasses.fields(Record)} & set(stored)
-    values = {name: stored[name] for name in known if stored[name] is not None}
+    values = {name: stored[name] for name in _STORED if stored.get(name) is not None}
     if "preparation" in values:
         values["preparation"] = Preparation(**values["preparation"])
     for name in ("counts", "perturbation_effects", "swap_effects"):
@@ -360,7 +333,7 @@ def _record(stored: dict[str, Any], folder: Path) -> Record:
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
-    # A column of nothing but null would be one of objects.
+    # Otherwise a column of nothing but null would be one of objects.
     return frame.astype({name: float for name in frame if frame[name].isna().all()})
 
 

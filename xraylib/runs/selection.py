@@ -1,9 +1,9 @@
 """Choose the runs of a folder whose numbers may stand side by side, grouped into steps."""
 
-import collections
 import dataclasses
 import hashlib
 import json
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,6 @@ from xraylib.evaluation import metrics, thresholds
 from xraylib.evaluation.thresholds import Rule
 from xraylib.runs import records
 from xraylib.runs.records import Record
-
-# Of metrics: a record has them to six digits.
-_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,37 +88,31 @@ def comparable(folder: Path | str) -> Selection:
     have, and a network that saw other data than the others of its seed. Where a record's metrics
     are not those of the scores stored beside it, they are computed again from the scores.
 
-    Args:
-        folder: With records, as for `records.read`.
-
-    Returns:
-        The steps and what was left out.
-
     Raises:
         ValueError: There are no records, or none that can be compared.
     """
     reading = records.read(folder)
     left_out = dict(reading.problems.itertuples(index=False, name=None))
     readable: list[tuple[Record, pd.DataFrame, str]] = []
+    fingerprints: dict[int | None, list[str]] = {}
     for record in reading.records:
         try:
             predictions = record.predictions()
             readable.append((record, predictions, _tested_on(predictions)))
         except ValueError as error:
             left_out[record.folder.name] = str(error)
-    usual_test = _most_common(digest for _, _, digest in readable)
-    networks = [record for record, _, _ in readable if record.is_network]
+        else:
+            if record.is_network:
+                fingerprints.setdefault(record.seed, []).append(record.fingerprint)
+    digests = [digest for _, _, digest in readable]
     groups: dict[str, list[tuple[Record, pd.DataFrame]]] = {}
     for record, predictions, digest in readable:
-        usual_data = _most_common(
-            other.fingerprint for other in networks if other.seed == record.seed
-        )
-        if digest != usual_test:
+        # Of several that are most frequent, `mode` takes the first.
+        if digest != statistics.mode(digests):
             left_out[record.folder.name] = "tested on other images than most runs in this folder"
-        elif record.is_network and record.fingerprint != usual_data:
-            left_out[record.folder.name] = (
-                f"other data than the other networks of seed {record.seed}"
-            )
+        elif record.is_network and record.fingerprint != statistics.mode(fingerprints[record.seed]):
+            reason = f"other data than the other networks of seed {record.seed}"
+            left_out[record.folder.name] = reason
         else:
             groups.setdefault(record.name, []).append((record, predictions))
     if not groups:
@@ -133,12 +124,7 @@ def comparable(folder: Path | str) -> Selection:
 def best(steps: Sequence[Step], reached: pd.DataFrame) -> Step:
     """Choose the step with the highest AUC on validation, a network if there is one.
 
-    Args:
-        steps: One or more.
-        reached: As `comparison.averages` returns it for their labels.
-
-    Returns:
-        The step.
+    `reached` is what `comparison.averages` returns for the labels of the steps.
     """
     auc = reached[(reached["metric"] == "AUC") & (reached["split"] == "validation")]
     values = dict(zip(auc["step"], auc["value"], strict=True))
@@ -151,14 +137,9 @@ def _steps(groups: dict[str, list[tuple[Record, pd.DataFrame]]]) -> tuple[Step, 
     steps = []
     for name in sorted(groups, key=lambda name: _place(firsts[name])):
         runs = sorted(groups[name], key=lambda run: run[0].seed or 0)
-        steps.append(
-            Step(
-                name,
-                _label(firsts[name], firsts.values()),
-                tuple(_with_metrics_of(*run) for run in runs),
-                tuple(predictions for _, predictions in runs),
-            )
-        )
+        label = _label(firsts[name], firsts.values())
+        own_records = tuple(_with_metrics_of(*run) for run in runs)
+        steps.append(Step(name, label, own_records, tuple(predictions for _, predictions in runs)))
     return tuple(steps)
 
 
@@ -199,7 +180,8 @@ def _with_metrics_of(record: Record, predictions: pd.DataFrame) -> Record:
                 part["label"].to_numpy(), part["score"].to_numpy(), resamples=0
             ).set_index("metric")["value"]
             same = stored.reindex([(split, metric) for metric in computed.index])
-            if not np.allclose(same, computed, rtol=0, atol=_ROUNDING, equal_nan=True):
+            # A record has them to six digits.
+            if not np.allclose(same, computed, rtol=0, atol=1e-6, equal_nan=True):
                 summary = thresholds.summary(predictions, seed=record.seed or 0)
                 return dataclasses.replace(record, metrics=summary)
     except ValueError:
@@ -216,9 +198,3 @@ def _tested_on(predictions: pd.DataFrame) -> str:
         raise ValueError("it has scores outside [0, 1]")
     rows = sorted(test[["path", "patient", "label"]].astype(str).itertuples(index=False, name=None))
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-
-
-def _most_common(values: Iterable[str]) -> str | None:
-    """The most frequent value; of several the first."""
-    counts = collections.Counter(values).most_common(1)
-    return counts[0][0] if counts else None
