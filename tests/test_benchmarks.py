@@ -3,13 +3,13 @@
 import importlib
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from support import jax
 
 from xraylib.data import index, reading
 
@@ -43,36 +43,36 @@ def table(benchmarks):
 def row(side_by_side, *, target=None, **more):
     """Medians 2 s and 6 s: ours is 3 times as fast."""
     times = {"ours": [1.0, 2.0, 9.0], "theirs": [8.0, 6.0, 5.0]}
-    given = {"work": "a pass", "ours": "ours", "target": target} | more
-    return side_by_side.rows(times, **given)[0]
+    settings = {"work": "a pass", "ours": "ours", "target": target} | more
+    return side_by_side.rows(times, **settings)[0]
 
 
 def report(side_by_side, rows, **more):
     about = {"device": "a processor, 2 cores", "load average before": [0.25, 0.5, 0.75]}
-    given = {"machine": about, "settings": {"repeats": 3}, "rows": rows} | more
-    return json.loads(json.dumps(given))
+    contents = {"machine": about, "settings": {"repeats": 3}, "rows": rows} | more
+    return json.loads(json.dumps(contents))
 
 
 def test_the_ratio_of_medians_is_above_1_where_ours_is_faster(side_by_side):
-    found = row(side_by_side)
-    assert (found["times faster"], found["ours"], found["theirs"]) == (3.0, 2.0, 6.0)
-    assert found["unit"] == "s"
-    assert found["all seconds of ours"] == [1.0, 2.0, 9.0]
-    assert found["all seconds of theirs"] == [8.0, 6.0, 5.0]
+    times = row(side_by_side)
+    assert (times["times faster"], times["ours"], times["theirs"]) == (3.0, 2.0, 6.0)
+    assert times["unit"] == "s"
+    assert times["all seconds of ours"] == [1.0, 2.0, 9.0]
+    assert times["all seconds of theirs"] == [8.0, 6.0, 5.0]
 
 
 def test_images_a_second_leave_the_ratio_as_it_is(side_by_side):
-    found = row(side_by_side, images=12)
-    assert (found["times faster"], found["ours"], found["theirs"]) == (3.0, 6.0, 2.0)
-    assert found["unit"] == "images/s"
+    rates = row(side_by_side, images=12)
+    assert (rates["times faster"], rates["ours"], rates["theirs"]) == (3.0, 6.0, 2.0)
+    assert rates["unit"] == "images/s"
 
 
 def test_only_those_asked_for_are_compared(side_by_side):
     times = {"ours": [1.0], "other": [2.0], "more of ours": [4.0]}
     everyone = side_by_side.rows(times, work="", ours="ours")
-    assert [found["against"] for found in everyone] == ["other", "more of ours"]
+    assert [one["against"] for one in everyone] == ["other", "more of ours"]
     chosen = side_by_side.rows(times, work="", ours="more of ours", against=["other"])
-    assert [(found["against"], found["times faster"]) for found in chosen] == [("other", 0.5)]
+    assert [(one["against"], one["times faster"]) for one in chosen] == [("other", 0.5)]
 
 
 def test_contenders_take_turns_and_are_prepared_outside_the_clock(side_by_side):
@@ -89,10 +89,10 @@ def test_contenders_take_turns_and_are_prepared_outside_the_clock(side_by_side):
 
 @pytest.mark.parametrize(("target", "met"), [(3.0, "yes"), (3.5, "no"), (None, "")])
 def test_whether_a_target_is_met(side_by_side, target, met):
-    (shown,) = side_by_side.compared([row(side_by_side, target=target)])
-    assert list(shown) == list(side_by_side.COLUMNS)
-    assert shown["met"] == met
-    assert shown["target"] == (target or "")
+    (comparison,) = side_by_side.compared([row(side_by_side, target=target)])
+    assert list(comparison) == list(side_by_side.COLUMNS)
+    assert comparison["met"] == met
+    assert comparison["target"] == (target or "")
 
 
 def test_a_table_in_markdown(side_by_side):
@@ -172,23 +172,23 @@ def test_augmentation_aims_at_the_fastest_of_keras(benchmarks, side_by_side, mon
     module.main(["--repeats", "1"])
     rows = json.loads((side_by_side.RESULTS / "augmentation.json").read_text())["rows"]
     assert len(rows) == 3
-    (aimed,) = [found for found in rows if found["target"] is not None]
-    assert aimed["times faster"] == min(found["times faster"] for found in rows)
+    (aimed,) = [row for row in rows if row["target"] is not None]
+    assert aimed["times faster"] == min(row["times faster"] for row in rows)
 
 
 @pytest.mark.slow
 def test_keras_as_it_comes_has_a_process_that_is_not_asked_for_other_kernels(
     side_by_side, monkeypatch
 ):
-    asked, as_it_comes = "TF_ENABLE_ONEDNN_OPTS", "BENCHMARK_AS_IT_COMES"
-    monkeypatch.setenv(asked, "1")
+    kernels, as_it_comes = "TF_ENABLE_ONEDNN_OPTS", "BENCHMARK_AS_IT_COMES"
+    monkeypatch.setenv(kernels, "1")
     with side_by_side.as_it_comes() as call:
-        assert os.environ[asked] == "1"
+        assert os.environ[kernels] == "1"
         assert as_it_comes not in os.environ
         assert call(os.getpid) != os.getpid()
         # TensorFlow is loaded there before xraylib can ask.
         call(exec, "import side_by_side")
-        assert call(os.getenv, asked) is None
+        assert call(os.getenv, kernels) is None
 
 
 def test_files_to_score_lie_in_folders_of_their_classes(benchmarks, tree, tmp_path):
@@ -217,19 +217,9 @@ def test_without_pytorch_its_steps_are_left_out_with_the_reason(benchmarks, monk
     assert note.startswith("PyTorch is not measured: ")
 
 
-WITHOUT_TENSORFLOW = """
-import sys
+ON_JAX = """
 from types import SimpleNamespace
-
-class RefuseTensorFlow:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "tensorflow":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-# Not sys.modules["tensorflow"] = None: Keras takes the mere key for TensorFlow at work.
-sys.meta_path.insert(0, RefuseTensorFlow())
-
-import side_by_side, training, jax
+import jax, side_by_side, training
 
 print(side_by_side.this_machine()["device"])
 jax.devices = lambda *_: [SimpleNamespace(platform="gpu", id=0, device_kind="A card")]
@@ -239,15 +229,6 @@ print(side_by_side.this_machine()["device"])
 
 @pytest.mark.slow
 def test_the_machine_is_told_on_jax_without_tensorflow():
-    ran = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TENSORFLOW],
-        cwd=FOLDER,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    processor, card = ran.stdout.splitlines()
+    processor, card = jax.run(ON_JAX, folder=FOLDER)
     assert processor.endswith(f"{os.cpu_count()} cores")
     assert card == f"A card, {os.cpu_count()} cores"

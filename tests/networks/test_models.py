@@ -1,12 +1,10 @@
-import os
-import subprocess
-import sys
 import warnings
 
 import h5py
 import keras
 import numpy as np
 import pytest
+from support import jax
 from support.trainings import computes_bfloat16
 
 from xraylib.networks import models, precision
@@ -132,16 +130,15 @@ def test_parameters_of_resnet50(zeros):
 
 @each
 def test_too_small_an_image(build, least):
-    match = rf"{build.__name__} needs an image_size of at least {least} pixels\. Received: {least}"
-    with pytest.raises(ValueError, match=match[: -len(str(least))] + str(least - 1)):
-        build(least - 1)
+    match = rf"{build.__name__} needs an image_size of at least {least} pixels\. Received: 5"
+    with pytest.raises(ValueError, match=match):
+        build(5)
 
 
 @each
-@pytest.mark.parametrize("classes", [0, -1])
-def test_too_few_classes(build, least, classes):
-    with pytest.raises(ValueError, match=rf"classes must be 1 or more\. Received: {classes}"):
-        build(least, classes=classes)
+def test_too_few_classes(build, least):
+    with pytest.raises(ValueError, match=r"classes must be 1 or more\. Received: 0"):
+        build(least, classes=0)
 
 
 def test_unknown_head():
@@ -330,16 +327,6 @@ def test_imagenet(build, published, monkeypatch):
 # ------------------------------------------------------------------ another backend
 
 ON_JAX = """
-import sys
-
-class RefuseTensorFlow:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "tensorflow":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-# Not sys.modules["tensorflow"] = None: Keras takes the mere key for TensorFlow at work.
-sys.meta_path.insert(0, RefuseTensorFlow())
-
 import keras
 import numpy as np
 
@@ -377,21 +364,7 @@ print("trained on", keras.backend.backend())
 
 @slow
 def test_all_networks_train_on_jax_without_tensorflow(tmp_path):
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": "jax",
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiles faster, and runs only once
-    }
-    ran = subprocess.run(
-        [sys.executable, "-c", ON_JAX, str(tmp_path)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    assert ran.stdout.splitlines()[-1] == "trained on jax"
+    assert jax.run(ON_JAX, tmp_path)[-1] == "trained on jax"
 
 
 # ------------------------------------------------------------------ what they are made of
@@ -399,21 +372,15 @@ def test_all_networks_train_on_jax_without_tensorflow(tmp_path):
 
 @slow
 def test_blocks_of_vgg19_are_the_papers():
-    found = models.blocks(models.vgg19(64))
-    assert [(count, size, maps) for _, count, size, maps in found] == [
-        (2, 64, 64),
-        (2, 32, 128),
-        (4, 16, 256),
-        (4, 8, 512),
-        (4, 4, 512),
-        (1, 1, 1),
-    ]
+    convolutions = [(2, 64, 64), (2, 32, 128), (4, 16, 256), (4, 8, 512), (4, 4, 512)]
+    blocks = models.blocks(models.vgg19(64))
+    assert [tuple(sizes) for _, *sizes in blocks] == [*convolutions, (1, 1, 1)]
 
 
 def test_blocks_keep_dense_layers_apart():
-    found = models.blocks(models.tuned_cnn(22))
-    assert [name for name, *_ in found] == ["1 × conv"] * 3 + ["dense"] * 4
-    assert [maps for *_, maps in found] == [32, 64, 128, 256, 128, 64, 1]
+    blocks = models.blocks(models.tuned_cnn(22))
+    assert [name for name, *_ in blocks] == ["1 × conv"] * 3 + ["dense"] * 4
+    assert [maps for *_, maps in blocks] == [32, 64, 128, 256, 128, 64, 1]
 
 
 @slow

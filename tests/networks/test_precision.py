@@ -136,7 +136,7 @@ def test_all_but_the_last_layers_compute_in_bfloat16_and_back():
 
 @of_tensorflow
 @pytest.mark.parametrize(
-    ("instructions", "asked", "warns"),
+    ("instructions", "setting", "warns"),
     [
         (AVX2, None, True),
         (AVX2, "1", False),  # and so wherever xraylib came first
@@ -144,11 +144,11 @@ def test_all_but_the_last_layers_compute_in_bfloat16_and_back():
         ({"neon"}, None, False),
     ],
 )
-def test_tensorflow_loaded_before_xraylib(on, monkeypatch, instructions, asked, warns):
+def test_tensorflow_loaded_before_xraylib(on, monkeypatch, instructions, setting, warns):
     on(instructions)
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
-    if asked:
-        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", asked)
+    if setting:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", setting)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         precision.choose(network())

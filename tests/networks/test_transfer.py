@@ -1,4 +1,5 @@
 import errno
+import functools
 import re
 import warnings
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from xraylib.data.loading import Batches
 from xraylib.networks import models, training, transfer
 
 SIZE = 8
+dense_vgg19 = functools.partial(models.vgg19, head="dense")
 SETTINGS = {"epochs": 3, "learning_rate": 0.05, "precision": "float32"}
 
 
@@ -86,6 +88,11 @@ def passes(monkeypatch):
         (models.basic_cnn, ["dense1", "logit"]),
         (models.tuned_cnn, ["dense1", "dense2", "dense3", "logit"]),
         pytest.param(models.vgg19, ["logit"], marks=pytest.mark.slow),
+        pytest.param(
+            functools.partial(models.vgg19, head="dense"),
+            ["fc1", "fc2", "logit"],
+            marks=pytest.mark.slow,
+        ),
         pytest.param(models.resnet50, ["logit"], marks=pytest.mark.slow),
     ],
 )
@@ -94,13 +101,6 @@ def test_frozen_only_the_head_is_trained(build, head, zeros):
     transfer.freeze(network)
     trained = [layer.name for layer in network.layers if layer.trainable_weights]
     assert trained == head
-
-
-def test_frozen_with_a_dense_head(zeros):
-    network = models.vgg19(32, head="dense")
-    transfer.freeze(network)
-    trained = [layer.name for layer in network.layers if layer.trainable_weights]
-    assert trained == ["fc1", "fc2", "logit"]
 
 
 def test_a_network_without_a_head():
@@ -117,13 +117,13 @@ def test_a_network_without_a_head():
 
 def test_features_are_what_the_frozen_layers_give():
     model, data = network(), batches()
-    found = transfer.features(model, data)
-    assert found.shape == (10, 4)
-    assert found.dtype == np.float32
-    assert isinstance(found, np.memmap)
-    assert not found.flags.writeable
+    features = transfer.features(model, data)
+    assert features.shape == (10, 4)
+    assert features.dtype == np.float32
+    assert isinstance(features, np.memmap)
+    assert not features.flags.writeable
     expected = fused(model, "average")(data.pixels[1:])
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(features, expected, atol=1e-6)
 
 
 def test_the_order_of_the_batches_plays_no_part(passes):
@@ -137,12 +137,12 @@ def test_the_order_of_the_batches_plays_no_part(passes):
 
 def test_augmented_images_are_taken_as_in_the_first_epoch():
     model, data = network(), changed()
-    found = transfer.features(model, data)
+    features = transfer.features(model, data)
     ordered = Batches(
         data.pixels, np.arange(11) % 2, data.rows, batch_size=10, augment=data.augment
     )
     ordered.start_epoch(1)
-    np.testing.assert_allclose(found, fused(model, "average")(ordered[0][0]), atol=1e-6)
+    np.testing.assert_allclose(features, fused(model, "average")(ordered[0][0]), atol=1e-6)
 
 
 def test_the_batches_are_left_as_they_were():
@@ -156,8 +156,10 @@ def test_the_batches_are_left_as_they_were():
 
 
 def test_features_before_dropout():
-    found = transfer.features(network(dropout=0.5), batches())
-    np.testing.assert_allclose(found, fused(network(), "average")(batches().pixels[1:]), atol=1e-6)
+    features = transfer.features(network(dropout=0.5), batches())
+    np.testing.assert_allclose(
+        features, fused(network(), "average")(batches().pixels[1:]), atol=1e-6
+    )
 
 
 def test_all_frozen():
@@ -170,16 +172,16 @@ def test_all_frozen():
 @computes_bfloat16
 def test_in_bfloat16_they_are_those_of_bfloat16():
     model, data = network(), batches()
-    found = transfer.features(model, data, precision="bfloat16")
+    features = transfer.features(model, data, precision="bfloat16")
     assert model.get_layer("conv").compute_dtype == "bfloat16"
     expected = fused(model, "average")(data.pixels[1:]).astype(np.float32)
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(features, expected)
     # A bfloat16 has no more than 8 of the 24 digits of a float32.
-    assert not (found.view(np.uint32) & 0xFFFF).any()
-    assert (transfer.features(model, data, precision="float32") != found).any()
+    assert not (features.view(np.uint32) & 0xFFFF).any()
+    assert (transfer.features(model, data, precision="float32") != features).any()
 
 
-# ------------------------------------------------------------------ kept, and what for
+# ------------------------------------------------------------------ the cache
 
 
 def test_computed_once(passes):
@@ -190,67 +192,30 @@ def test_computed_once(passes):
     np.testing.assert_array_equal(first, again)
 
 
-def other_weights():
-    return network(seed=1), batches()
-
-
-def other_means():
-    model = network()
-    model.get_layer("normalization").moving_mean.assign([0.5] * 4)
-    return model, batches()
-
-
-def other_layers():
-    model = network()
-    model.get_layer("rescaling").scale = 1 / 128
-    return model, batches()
-
-
-def other_pixels():
-    data = batches()
-    data.pixels[3, 0, 0] ^= 1
-    return network(), data
-
-
-def other_rows():
-    data = batches()
-    return network(), Batches(data.pixels, np.arange(11) % 2, np.arange(10), batch_size=4)
-
-
-def augmented():
-    return network(), changed()
-
-
-def of_another_seed():
-    data = changed()
-    data.seed = 1
-    return network(), data
-
-
 @pytest.mark.parametrize(
-    "other",
+    "change",
     [
-        other_weights,
-        other_means,
-        other_layers,
-        other_pixels,
-        other_rows,
-        augmented,
-        of_another_seed,
+        lambda model, data: model.get_layer("conv").bias.assign([0.5] * 4),
+        lambda model, data: model.get_layer("normalization").moving_mean.assign([0.5] * 4),
+        lambda model, data: setattr(model.get_layer("rescaling"), "scale", 1 / 128),
+        lambda model, data: data.pixels.__setitem__(3, 255 - data.pixels[3]),
+        lambda model, data: setattr(data, "rows", np.arange(10)),
+        lambda model, data: setattr(data, "augment", None),
+        lambda model, data: setattr(data, "seed", 1),
     ],
+    ids=["weights", "means", "layers", "pixels", "rows", "augmentation", "seed"],
 )
-def test_what_is_another_is_computed_again(passes, other):
-    transfer.features(network(), batches())
-    if other is of_another_seed:
-        transfer.features(network(), changed())
+def test_features_are_computed_again_after_a_change(passes, change):
+    model, data = network(), changed()
+    transfer.features(model, data)
     before = len(passes)
-    model, data = other()
-    found = transfer.features(model, data)
+    change(model, data)
+    features = transfer.features(model, data)
     assert len(passes) == before + 3
     data.shuffle = False
     data.start_epoch(1)
     expected = np.concatenate([fused(model, "average")(data[number][0]) for number in range(3)])
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(features, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("which", ["ours", "keras"])
@@ -265,28 +230,15 @@ def test_another_version_computes_again(passes, monkeypatch, which):
     assert len(passes) == 6
 
 
-def stored():
+def test_damaged_features_are_noticed_and_made_again(passes):
+    expected = np.array(transfer.features(network(), batches()))
     (path,) = (cache.cache_folder() / "features").glob("*/features.npy")
-    return path
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def flip(path):
     content = bytearray(path.read_bytes())
     content[-2] ^= 1
     path.write_bytes(content)
-
-
-@pytest.mark.parametrize("harm", [cut, flip])
-def test_damaged_features_are_noticed_and_made_again(passes, harm):
-    expected = np.array(transfer.features(network(), batches()))
-    harm(stored())
     with pytest.warns(UserWarning, match="is damaged .*: it is made again"):
-        found = transfer.features(network(), batches())
-    np.testing.assert_array_equal(found, expected)
+        features = transfer.features(network(), batches())
+    np.testing.assert_array_equal(features, expected)
     assert len(passes) == 6
 
 
@@ -313,8 +265,10 @@ def test_without_room_in_the_cache_they_last_for_this_process(monkeypatch):
 
     monkeypatch.setattr(cache, "_check_space", full)
     with pytest.warns(UserWarning, match=r"cannot write .* \(No space left on device\)"):
-        found = transfer.features(network(), batches())
-    np.testing.assert_allclose(found, fused(network(), "average")(batches().pixels[1:]), atol=1e-6)
+        features = transfer.features(network(), batches())
+    np.testing.assert_allclose(
+        features, fused(network(), "average")(batches().pixels[1:]), atol=1e-6
+    )
 
 
 # ------------------------------------------------------------------ the head
@@ -396,19 +350,13 @@ def test_a_finished_head_is_not_trained_again(tmp_path, caplog, passes):
 
 
 @pytest.mark.slow
-def test_a_head_of_other_features_is_not_resumed(tmp_path, caplog):
+@pytest.mark.parametrize(("seed", "order"), [(1, 0), (0, 1)], ids=["features", "order"])
+def test_a_head_of_other_features_or_another_order_is_not_resumed(tmp_path, caplog, seed, order):
     train(tmp_path, transfer.fit)
     caplog.set_level("INFO", logger="xraylib")
-    train(tmp_path, transfer.fit, model=network(seed=1))
+    data = batches(shuffle=True, order=order)
+    train(tmp_path, transfer.fit, model=network(seed=seed), data=data)
     assert "resumed" not in caplog.text
-
-
-@pytest.mark.slow
-def test_a_head_of_another_order_is_not_resumed(tmp_path, caplog):
-    train(tmp_path, transfer.fit)
-    caplog.set_level("INFO", logger="xraylib")
-    train(tmp_path, transfer.fit, data=batches(shuffle=True, order=1))
-    assert "belongs to another training: starting anew" in caplog.text
 
 
 # ------------------------------------------------------------------ the networks of the series
@@ -432,9 +380,9 @@ def test_with_weights_from_a_file(tmp_path, build, last):
     parts = keras.Model(model.input, model.get_layer(last).output)
     for weight, expected in zip(parts.get_weights(), base.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, expected)
-    found = transfer.features(model, data, precision="float32")
-    assert found.shape == (8, parts.output_shape[-1])
-    apart = scores(transfer._parts(model)[1], np.array(found))
+    features = transfer.features(model, data, precision="float32")
+    assert features.shape == (8, parts.output_shape[-1])
+    apart = scores(transfer._parts(model)[1], np.array(features))
     assert np.abs(scores(model, pixels) - apart).max() < 1e-5
 
 
