@@ -15,8 +15,10 @@ def whole(path: Path | str) -> Iterator[Path]:
     after any error. One process at a time writes there.
 
     Example:
-        >>> with whole("record.json") as unfinished:  # doctest: +SKIP
-        ...     unfinished.write_text("{}")
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with whole(Path(folder) / "record.json") as unfinished:
+        ...         written = unfinished.write_text("{}")
     """
     path = Path(path)
     unfinished = path.with_name(f".writing-{path.name}")

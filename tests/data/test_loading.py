@@ -173,6 +173,18 @@ def test_a_full_disk(table, cache, monkeypatch):
     assert decode(table, SMALL).pixels.shape == (35, 24, 24, 1)
 
 
+def test_an_interrupted_decoding_leaves_nothing_half_done(table, cache, monkeypatch):
+    def interrupt(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "grey", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            decode(table, SMALL)
+    assert entries(cache) == []
+    assert decode(table, SMALL).pixels.any(axis=(1, 2, 3)).all()
+
+
 def test_a_cache_that_cannot_be_written_is_not_needed(table, tmp_path, monkeypatch):
     pixels = decode(table, SMALL).pixels.tobytes()
     (tmp_path / "file").touch()

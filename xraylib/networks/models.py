@@ -265,7 +265,8 @@ def _initialise(
     """Draws every kernel anew from `seed` alone, whatever was built in this process before."""
     for number, layer in enumerate(network.layers):
         if getattr(layer, "kernel", None) is not None:
-            layer.kernel.assign(initializer(seed=seed * 1000 + number)(layer.kernel.shape))
+            own = (seed * 1000 + number) % 2**32  # JAX takes no larger one
+            layer.kernel.assign(initializer(seed=own)(layer.kernel.shape))
 
 
 def _check(name: str, image_size: int, *, least: int, classes: int) -> None:
