@@ -67,9 +67,9 @@ def _compared(repeats: int) -> list[dict[str, Any]]:
         + f"; on {os.cpu_count()} cores"
     )
     faster = min(by_keras, key=lambda name: median[name])
-    found = []
+    rows = []
     for name in by_keras:
-        found += side_by_side.rows(
+        rows += side_by_side.rows(
             times,
             work=f"an epoch's augmentation, {IMAGE_SIZE} px",
             ours="xraylib",
@@ -78,7 +78,7 @@ def _compared(repeats: int) -> list[dict[str, Any]]:
             target=TARGET if name == faster else None,
             where=where if name == faster else None,
         )
-    return found
+    return rows
 
 
 def _batches(pixels: np.ndarray, augment: Augmentation | None) -> Batches:

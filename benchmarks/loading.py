@@ -131,10 +131,10 @@ def _later_epoch(
     else:
         notes.append("No PyTorch DataLoader: torch is not installed.")
     times = side_by_side.in_turns(contenders, repeats=repeats, description="later epoch")
-    found = side_by_side.rows(
+    rows = side_by_side.rows(
         times, work="later epoch", ours="xraylib", images=len(table), target=LATER_EPOCH
     )
-    return found, notes
+    return rows, notes
 
 
 def _torch_batches(paths: list[Path]) -> Any:
@@ -187,7 +187,7 @@ def _profile(paths: list[Path]) -> list[dict[str, Any]]:
         "square, bilinear": lambda: squares("bilinear"),
         "square, area": lambda: squares("area"),
     }
-    found = []
+    rows = []
     for name, step in progress.bar(steps.items(), total=len(steps), description="profile"):
         times = []
         for _ in range(3):
@@ -196,8 +196,8 @@ def _profile(paths: list[Path]) -> list[dict[str, Any]]:
             step()
             times.append(time.process_time() - started)
         taken = rounded(1e3 * statistics.median(times) / len(paths))
-        found.append({"CPU ms/image": taken, "step": name})
-    return found
+        rows.append({"CPU ms/image": taken, "step": name})
+    return rows
 
 
 def _square(path: Path) -> np.ndarray:

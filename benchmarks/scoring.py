@@ -50,11 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         place = Path(folder)
         tree, files = side_by_side.radiographs(place)
         table = index.from_tree(tree)
-        found = []
+        rows = []
         with side_by_side.as_it_comes() as call:
             for name, (_, most) in NETWORKS.items():
                 chosen = _chosen(table, place / name, most)
-                found += _compared(call, name, chosen, place / name, repeats)
+                rows += _compared(call, name, chosen, place / name, repeats)
     report = {
         "machine": this_machine,
         "settings": {
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "images a batch": BATCH_SIZE,
             "repeats": repeats,
         },
-        "rows": found,
+        "rows": rows,
     }
     side_by_side.write("scoring", report)
 
@@ -138,9 +138,9 @@ def _compared(
         f"xraylib would be {median[plain] / network:.3g} times as fast"
     )
     work = f"scoring with {name}, {len(table)} files"
-    given: dict[str, Any] = {"work": work, "ours": "xraylib", "images": len(table)}
-    found = side_by_side.rows(times, against=[plain], target=TARGET, where=where, **given)
-    return found + side_by_side.rows(times, against=[same], **given)
+    common: dict[str, Any] = {"work": work, "ours": "xraylib", "images": len(table)}
+    rows = side_by_side.rows(times, against=[plain], target=TARGET, where=where, **common)
+    return rows + side_by_side.rows(times, against=[same], **common)
 
 
 def _check(scores: Any, count: int) -> None:

@@ -44,10 +44,10 @@ def repeats(description: str | None, arguments: Sequence[str] | None, *, default
     """The one option of a benchmark, of the command line or of the arguments given."""
     parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=default, help=f"of each; {default} if left")
-    given: int = parser.parse_args(arguments).repeats
-    if given < 1:
-        parser.error(f"--repeats must be 1 or more. Received: {given}")
-    return given
+    repeats: int = parser.parse_args(arguments).repeats
+    if repeats < 1:
+        parser.error(f"--repeats must be 1 or more. Received: {repeats}")
+    return repeats
 
 
 # ------------------------------------------------------------------------------ measuring
@@ -98,7 +98,7 @@ def rows(
         where: Where this library's time goes, in words and measured numbers.
     """
     mine = statistics.median(times[ours])
-    found = []
+    results = []
     for other in against if against is not None else [name for name in times if name != ours]:
         theirs = statistics.median(times[other])
         row: dict[str, Any] = {
@@ -114,16 +114,16 @@ def rows(
         }
         if where is not None:
             row["where the time goes"] = where
-        found.append(row)
-    return found
+        results.append(row)
+    return results
 
 
-def alone(work: Callable[..., _Result], *given: object) -> _Result:
+def alone(work: Callable[..., _Result], *arguments: object) -> _Result:
     """What a function of a module returns in a new process, whose memory is then its own."""
     # Forked, it would have what this process has.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(work, *given).result()
+        return pool.submit(work, *arguments).result()
 
 
 @contextlib.contextmanager
@@ -142,7 +142,7 @@ def as_it_comes() -> Iterator[Callable[..., Any]]:
             pool.submit(os.getpid).result()  # now it has started, and keeps this environment
         finally:
             _set_environment(before)
-        yield lambda work, *given: pool.submit(work, *given).result()
+        yield lambda work, *arguments: pool.submit(work, *arguments).result()
 
 
 def _set_environment(values: Mapping[str, str | None]) -> None:
@@ -218,14 +218,14 @@ def this_machine() -> dict[str, Any]:
     """What the numbers depend on; to be asked before anything is measured."""
     more = {"pillow": Image.__version__, "libjpeg-turbo": features.version("libjpeg_turbo")}
     gpus = _gpus()
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         # Of a processor, its cores are told as well.
         "device": f"{', '.join(gpus)}, {os.cpu_count()} cores" if gpus else machine.device(),
         "versions": machine.versions() | more,
     }
     if hasattr(os, "getloadavg"):
-        told["load average before"] = [round(load, 1) for load in os.getloadavg()]
-    return told
+        facts["load average before"] = [round(load, 1) for load in os.getloadavg()]
+    return facts
 
 
 def _gpus() -> list[str]:
@@ -258,7 +258,7 @@ def write(name: str, report: dict[str, Any]) -> Path:
     path = RESULTS / f"{name}.json"
     with files.whole(path) as unfinished:
         unfinished.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"\n{name}: {told(report['machine'])}; {told(report['settings'])}")
+    print(f"\n{name}: {in_words(report['machine'])}; {in_words(report['settings'])}")
     for table in (compared(report["rows"]), *report.get("tables", {}).values()):
         if table:
             print(f"\n{markdown(table)}")
@@ -272,11 +272,11 @@ def write(name: str, report: dict[str, Any]) -> Path:
     return path
 
 
-def compared(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def compared(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows as the table shows them, with whether each target is met."""
     return [
         {name: row[name] for name in COLUMNS}
-        for row in ({**row, "target": row["target"] or "", "met": met(row)} for row in found)
+        for row in ({**row, "target": row["target"] or "", "met": met(row)} for row in rows)
     ]
 
 
@@ -286,7 +286,7 @@ def met(row: Mapping[str, Any]) -> str:
     return "yes" if row["times faster"] >= row["target"] else "no"
 
 
-def told(facts: Mapping[str, Any]) -> str:
+def in_words(facts: Mapping[str, Any]) -> str:
     """Names and values in one line."""
     return "; ".join(f"{name}: {_cell(value)}" for name, value in facts.items())
 

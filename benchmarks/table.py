@@ -66,8 +66,8 @@ def _machines(reports: Mapping[str, dict[str, Any]]) -> list[str]:
     for name, report in reports.items():
         machine = {key: value for key, value in report["machine"].items() if key != load}
         before = report["machine"].get(load)
-        told = f"{name} ({before[0]})" if before else name
-        ran.setdefault(side_by_side.told(machine), []).append(told)
+        run = f"{name} ({before[0]})" if before else name
+        ran.setdefault(side_by_side.in_words(machine), []).append(run)
     return [
         f"Machine: {machine}. On it, with the load average of the minute before: "
         f"{', '.join(names)}. Each benchmark adds to that of the next."
@@ -82,19 +82,19 @@ def _left_out(missing: set[str]) -> list[str]:
 
 def _where(rows: list[dict[str, Any]]) -> list[str]:
     """Where the time goes, once for each kind of work, targets that are missed first."""
-    told: dict[str, str] = {}
+    lines: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: side_by_side.met(row) != "no"):
         if where := row.get("where the time goes"):
             missed = ""
             if side_by_side.met(row) == "no":
                 missed = f" ({row['times faster']} instead of {row['target']} times as fast)"
-            told.setdefault(row["work"], f"- {row['work']}{missed}: {where}.")
-    return ["Where the time goes:", "\n".join(told.values())] if told else []
+            lines.setdefault(row["work"], f"- {row['work']}{missed}: {where}.")
+    return ["Where the time goes:", "\n".join(lines.values())] if lines else []
 
 
 def _further(name: str, report: Mapping[str, Any]) -> list[str]:
     """What one benchmark tells beside its rows."""
-    parts = [f"## {BENCHMARKS[name].capitalize()}", f"{side_by_side.told(report['settings'])}."]
+    parts = [f"## {BENCHMARKS[name].capitalize()}", f"{side_by_side.in_words(report['settings'])}."]
     parts += report.get("notes", [])
     for title, table in report.get("tables", {}).items():
         parts += [f"{title[0].upper()}{title[1:]}:", side_by_side.markdown(table)]

@@ -79,7 +79,7 @@ def adam(rate: float) -> keras.optimizers.Optimizer:
 
 
 def steps(call: Callable[..., Any], repeats: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """A training step each way, and what else is to be told."""
+    """A training step each way, and a note on it."""
     batches = noise(BATCH_SIZE, IMAGE_SIZE)
     pixels, labels = batches[0]
     ours = models.vgg19(IMAGE_SIZE)
@@ -98,14 +98,14 @@ def steps(call: Callable[..., Any], repeats: int) -> tuple[list[dict[str, Any]],
     times = side_by_side.in_turns(works, repeats=repeats, description="steps")
     work = f"a training step, {BATCH_SIZE} images"
     native, _ = machine.native_bfloat16()
-    found = side_by_side.rows(
+    rows = side_by_side.rows(
         times,
         work=work,
         ours="xraylib",
         target={PLAIN: NATIVE if native else OTHERWISE, TORCH: 1.0, TORCH_BFLOAT16: 1.0},
         where=f"computed in {computation}: {reason}",
     )
-    return found, [note]
+    return rows, [note]
 
 
 def keras_step() -> None:
@@ -132,9 +132,9 @@ def of_pytorch(batches: Batches) -> tuple[dict[str, Callable[[], object]], str]:
     torch.backends.cudnn.benchmark = True
 
     def uploaded(array: np.ndarray) -> Any:
-        given = torch.from_numpy(array)
+        tensor = torch.from_numpy(array)
         # From other memory, it would wait for the step before.
-        return given.pin_memory().to(device, non_blocking=True) if on_gpu else given
+        return tensor.pin_memory().to(device, non_blocking=True) if on_gpu else tensor
 
     def steps_of(precision: str) -> Callable[[], object]:
         layout = torch.channels_last if precision == "bfloat16" else torch.contiguous_format
