@@ -74,8 +74,8 @@ def test_is_stored_clean_and_short(path):
 
 @every_notebook
 def test_shares_its_parameters_with_the_others(path):
-    names = parameters.names_in(path)
-    shared = parameters.names_in(NOTEBOOKS[0])
+    names = list(parameters.types_in(path))
+    shared = list(parameters.types_in(NOTEBOOKS[0]))
     extra = {path.stem[:2]: ["RANDOM_SCALE"] for path in STEPS}
     extra |= {number: ["RANDOM_SCALE", "WEIGHTS"] for number in ("03", "04")}
     extra |= {"05": ["PREVALENCE", "OUTSIDE"]}
@@ -109,7 +109,7 @@ def test_the_prose_of_two_steps_differs_only_where_the_step_is_told(first, secon
 @pytest.mark.parametrize("path", PARAMETERS, ids=lambda path: path.stem)
 def test_a_file_of_parameters_names_only_what_every_notebook_knows(path):
     names = set(yaml.safe_load(path.read_text(encoding="utf-8")))
-    assert all(names <= set(parameters.names_in(notebook)) for notebook in NOTEBOOKS)
+    assert all(names <= set(parameters.types_in(notebook)) for notebook in NOTEBOOKS)
 
 
 def test_the_originals_sizes_are_the_defaults():

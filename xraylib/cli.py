@@ -71,7 +71,7 @@ def _run(notebooks: list[Path], file: str | None, p: list[list[str]], out: Path,
             f"no notebooks: run this in the project's folder, or name some. Received: {Path.cwd()}"
         )
     values = parameters.read_yaml(file) if file else {}
-    values |= {name: parameters.literal(text) for name, text in p}
+    values |= dict(p)
     executed = execution.run_notebooks(notebooks, out=out, parameters=values, jobs=jobs)
     folder = Path(values.get("RUN_DIR", out))
     print()

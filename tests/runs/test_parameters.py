@@ -2,7 +2,7 @@ import pytest
 from support.notebooks import notebook as notebook_file
 
 from xraylib.errors import NotebookError, ParameterError
-from xraylib.runs.parameters import check, literal, names_in, read_yaml, refuse_unknown
+from xraylib.runs.parameters import check, read_yaml, refuse_unknown, typed, types_in
 
 ANNOTATIONS = {
     "SOURCE": str,
@@ -70,11 +70,20 @@ def test_an_unknown_name_is_refused_with_those_there_are(injected, said):
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("EPOCHS", "3", r"EPOCHS must be int. Received: '3' \(str\)"),
+        ("EPOCHS", "3 epochs", r"EPOCHS must be int. Received: '3 epochs' \(str\)"),
+        ("EPOCHS", "1e3", r"EPOCHS must be int. Received: '1e3' \(str\)"),
+        ("EPOCHS", "", r"EPOCHS must be int. Received: '' \(str\)"),
+        ("EPOCHS", 2.0, r"EPOCHS must be int. Received: 2.0 \(float\)"),
         ("EPOCHS", True, r"EPOCHS must be int. Received: True \(bool\)"),
-        ("LEARNING_RATE", "1e-3", r"LEARNING_RATE must be float. Received: '1e-3' \(str\)"),
+        ("LEARNING_RATE", "fast", r"LEARNING_RATE must be float. Received: 'fast' \(str\)"),
+        ("LEARNING_RATE", "nan", r"LEARNING_RATE must be float. Received: 'nan' \(str\)"),
+        ("LEARNING_RATE", True, r"LEARNING_RATE must be float. Received: True \(bool\)"),
         ("SOURCE", None, r"SOURCE must be str. Received: None \(NoneType\)"),
-        ("WEIGHTS", 3, r"WEIGHTS must be str \| None. Received: 3 \(int\)"),
+        ("SOURCE", True, r"SOURCE must be str: put it in quotes. Received: True \(bool\)"),
+        ("SOURCE", 1.1, r"SOURCE must be str: put it in quotes. Received: 1.1 \(float\)"),
+        ("SOURCE", ["a"], r"SOURCE must be str: put it in quotes. Received: \['a'\] \(list\)"),
+        ("WEIGHTS", 0.5, r"WEIGHTS must be str \| None: put it in quotes. Received: 0.5"),
+        ("CHART", "maybe", r"CHART must be bool. Received: 'maybe' \(str\)"),
         ("CHART", 1, r"CHART must be bool. Received: 1 \(int\)"),
     ],
 )
@@ -84,17 +93,40 @@ def test_another_type_is_refused(name, value, said):
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "checked"),
+    ("kind", "value", "expected"),
     [
         (float, 1, 1.0),
+        (float, "1e-3", 0.001),
+        (float, "1E-3", 0.001),
+        (float, ".001", 0.001),
+        (float, "2", 2.0),
         (float | None, 1, 1.0),
+        (int, "1_000", 1000),
+        (int, " 8 ", 8),
+        (int, "007", 7),
+        (int | None, "none", None),
         (int | float, 1, 1),
+        (int | float, "1.5", 1.5),
+        (bool, "yes", True),
+        (bool, "On", True),
+        (bool, "false", False),
+        (str, 2024, "2024"),
+        (str, "2024", "2024"),
+        (str, "yes", "yes"),
+        (str, "", ""),
         (str | None, "imagenet", "imagenet"),
+        (object, True, True),
     ],
 )
-def test_a_value_of_its_type_passes_and_a_whole_number_may_be_a_float(kind, value, checked):
-    result = check({"__annotations__": {"NAME": kind}, "NAME": value})["NAME"]
-    assert (result, type(result)) == (checked, type(checked))
+def test_the_annotation_says_what_a_value_is(kind, value, expected):
+    result = typed("NAME", value, kind)
+    assert (result, type(result)) == (expected, type(expected))
+
+
+def test_the_cells_after_the_check_see_what_it_returns():
+    namespace = notebook("LEARNING_RATE = '1e-3'\nSOURCE = 2024")
+    assert check(namespace)["LEARNING_RATE"] == namespace["LEARNING_RATE"] == 0.001
+    assert namespace["SOURCE"] == "2024"
 
 
 # ------------------------------------------------------------------ refuse_unknown
@@ -110,32 +142,22 @@ def test_an_unknown_name_is_told_with_the_nearest():
         refuse_unknown(["SEDE"], iter(["EPOCHS", "SEED"]))
 
 
-# ------------------------------------------------------------------ literal
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("3", 3),
-        ("1e-3", 0.001),
-        ("None", None),
-        ("kaggle", "kaggle"),
-        ("../data/chest x ray", "../data/chest x ray"),
-        ("", ""),
-    ],
-)
-def test_what_is_typed_on_a_command_line(text, value):
-    meant = literal(text)
-    assert (meant, type(meant)) == (value, type(value))
-
-
 # ------------------------------------------------------------------ read_yaml
 
 
 def test_a_file_of_parameters(tmp_path):
     path = tmp_path / "p.yaml"
-    path.write_text("SOURCE: synthetic\nEPOCHS: 3\n")
-    assert read_yaml(path) == {"SOURCE": "synthetic", "EPOCHS": 3}
+    path.write_text(
+        "SOURCE: 2024\nEPOCHS: 3\nLEARNING_RATE: 1e-3\nCHART: yes\nWEIGHTS: '007'\nLIMIT:\n"
+    )
+    assert read_yaml(path) == {
+        "SOURCE": "2024",
+        "EPOCHS": "3",
+        "LEARNING_RATE": "1e-3",
+        "CHART": "yes",
+        "WEIGHTS": "007",
+        "LIMIT": None,
+    }
     path.write_text("# nothing\n")
     assert read_yaml(path) == {}
 
@@ -160,9 +182,11 @@ def test_a_file_of_something_else(content, said, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-# ------------------------------------------------------------------ names_in
+# ------------------------------------------------------------------ types_in
 
 
-def test_the_names_in_a_notebook(tmp_path):
-    path = notebook_file(tmp_path / "one.ipynb", parameters="B: int = 1  # more\nA: str = ''\n")
-    assert names_in(path) == ["B", "A"]
+def test_the_names_and_types_in_a_notebook(tmp_path):
+    cell = "B: int = 1  # more\nA: str = ''\nC: list = []\nD = 2\n"
+    path = notebook_file(tmp_path / "one.ipynb", parameters=cell)
+    assert types_in(path) == {"B": int, "A": str, "C": object, "D": object}
+    assert list(types_in(path)) == ["B", "A", "C", "D"]

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from xraylib import errors, progress
 from xraylib.runs import process
-from xraylib.runs.parameters import names_in, refuse_unknown
+from xraylib.runs.parameters import refuse_unknown, typed, types_in
 
 # The notebooks to execute, and how.
 _Tasks = Mapping[Path, functools.partial[process.Outcome]]
@@ -49,7 +49,8 @@ def run_notebooks(
     Raises:
         NotebookError: There is no notebook, one is missing, cannot be read or lies in `out`
             itself, or two have the same name; or `out` cannot be made.
-        ParameterError: A name in `parameters` exists in no notebook.
+        ParameterError: A name in `parameters` exists in no notebook, or a value does not fit the
+            type that a notebook annotates.
         ValueError: `jobs` is below 1.
     """
     if jobs < 1:
@@ -58,19 +59,27 @@ def run_notebooks(
     if not paths:
         raise errors.NotebookError("no notebooks were given: name at least one")
     out = Path(out)
-    known = {path: names_in(path) for path in paths}
+    known = {path: types_in(path) for path in paths}
     _refuse_overwriting(paths, out)
     parameters = dict(parameters or {})
-    refuse_unknown(parameters, dict.fromkeys(name for names in known.values() for name in names))
+    refuse_unknown(parameters, dict.fromkeys(name for kinds in known.values() for name in kinds))
+    parameters = {"RUN_DIR": str(out)} | parameters
+    values_for = {
+        path: {
+            name: typed(name, value, kinds[name])
+            for name, value in parameters.items()
+            if name in kinds
+        }
+        for path, kinds in known.items()
+    }
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise errors.NotebookError(f"cannot make the folder {out} ({error.strerror})") from None
-    tasks = {}
-    for path in paths:
-        values = {"RUN_DIR": str(out)} | parameters
-        values = {name: value for name, value in values.items() if name in known[path]}
-        tasks[path] = functools.partial(process.execute, path, out / path.name, values)
+    tasks = {
+        path: functools.partial(process.execute, path, out / path.name, values)
+        for path, values in values_for.items()
+    }
     width = max(len(path.stem) for path in paths)
     rows = {}
     with contextlib.closing(_outcomes(tasks, jobs)) as outcomes:

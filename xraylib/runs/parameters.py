@@ -5,29 +5,37 @@ train with the default. `check` runs inside a notebook, `refuse_unknown` before 
 """
 
 import ast
+import contextlib
 import difflib
+import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from xraylib import errors
 
+_TRUTH = {
+    **dict.fromkeys(("true", "yes", "on"), True),
+    **dict.fromkeys(("false", "no", "off"), False),
+}
 
-def check(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """Checks the parameters of the notebook that calls this.
+
+def check(namespace: MutableMapping[str, Any]) -> dict[str, Any]:
+    """Checks the parameters of the notebook that calls this, and gives them their types.
 
     Args:
         namespace: The notebook's `globals()`. Its parameters are the annotated upper-case names of
-            its `parameters` cell, with the values that papermill passed.
+            its `parameters` cell, with the values that papermill passed. A value that only spells
+            one of the annotated type is replaced by it, as `typed` does.
 
     Returns:
         Names and values, in the order of the cell.
 
     Raises:
-        ParameterError: papermill passed a name that the cell does not know, or a value is not of
-            the annotated type.
+        ParameterError: papermill passed a name that the cell does not know, or a value does not
+            fit the annotated type.
 
     Example:
         >>> EPOCHS: int = 10
@@ -40,7 +48,46 @@ def check(namespace: Mapping[str, Any]) -> dict[str, Any]:
         if name.isupper() and name in namespace
     }
     refuse_unknown(_names_from_papermill(namespace.get("In", ())), annotations)
-    return {name: _of_type(name, namespace[name], kind) for name, kind in annotations.items()}
+    values = {name: typed(name, namespace[name], kind) for name, kind in annotations.items()}
+    namespace.update(values)
+    return values
+
+
+def typed(name: str, value: Any, kind: Any) -> Any:
+    """Gives a parameter the type that its notebook annotates.
+
+    YAML, papermill and a shell disagree on what `1e-3`, `1_000`, `yes` or a folder called `2024`
+    are; the annotation decides. A text may spell a number or a truth value, a whole number may be a
+    float or, where text is wanted, a name.
+
+    Args:
+        name: Of the parameter, for the message.
+        value: As it was passed.
+        kind: `str`, `int`, `float`, `bool`, None, or a union of these; `object` leaves the value.
+
+    Raises:
+        ParameterError: The value does not fit the type.
+
+    Example:
+        >>> typed("LEARNING_RATE", "1e-3", float), typed("SOURCE", 2024, str)
+        (0.001, '2024')
+    """
+    allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if object in allowed:
+        return value
+    result = value
+    if isinstance(value, str) and str not in allowed:
+        result = _spelled(value, allowed)
+    elif type(value) is int and int not in allowed:
+        result = float(value) if float in allowed else str(value) if str in allowed else value
+    fits = isinstance(result, allowed) and (bool in allowed or not isinstance(result, bool))
+    if not fits or (isinstance(result, float) and not math.isfinite(result)):
+        expected = kind.__name__ if isinstance(kind, type) else str(kind)
+        advice = ": put it in quotes" if str in allowed and value is not None else ""
+        raise errors.ParameterError(
+            f"{name} must be {expected}{advice}. Received: {value!r} ({type(value).__name__})"
+        )
+    return result
 
 
 def refuse_unknown(names: Iterable[str], known: Iterable[str]) -> None:
@@ -66,30 +113,27 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str]) -> None:
         )
 
 
-def literal(text: str) -> Any:
-    """The number, truth value or None that a text spells in Python; otherwise the text itself.
-
-    Example:
-        >>> literal("1e-3"), literal("None"), literal("kaggle")
-        (0.001, None, 'kaggle')
-    """
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
 def read_yaml(path: Path | str) -> dict[str, Any]:
     """Reads a YAML file of parameters, one `NAME: value` a line, as papermill's `-f` takes it.
+
+    Values are texts, to which each notebook gives its own types, or None where there is nothing.
 
     Raises:
         NotebookError: The file is missing or holds something else.
     """
     import yaml
 
+    class Texts(yaml.SafeLoader):
+        """Leaves numbers and truth values as they are spelled."""
+
+        yaml_implicit_resolvers: ClassVar = {
+            first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith(":null")]
+            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
     path = Path(path).expanduser()
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Texts)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or errors.one_line(error)
         raise errors.NotebookError(f"cannot read the parameters in {path}: {reason}") from None
@@ -98,8 +142,11 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     return {str(name): value for name, value in (values or {}).items()}
 
 
-def names_in(notebook: Path | str) -> list[str]:
-    """Reads the names in the `parameters` cell of a notebook, in the order of the cell.
+def types_in(notebook: Path | str) -> dict[str, Any]:
+    """Reads the names in the `parameters` cell of a notebook, in its order, and their types.
+
+    A type is `object` where the annotation is none of `str`, `int`, `float` and `bool`: any value
+    fits then, for all that can be said without the notebook.
 
     Raises:
         NotebookError: There is no such file, or it is not a notebook.
@@ -110,11 +157,16 @@ def names_in(notebook: Path | str) -> list[str]:
     if not notebook.is_file():
         raise errors.NotebookError(f"no such notebook: {notebook}")
     try:
-        return list(papermill.inspect_notebook(str(notebook)))
+        inspected = papermill.inspect_notebook(str(notebook))
     # Which error it is depends on what the file is instead.
     except Exception as error:
         reason = errors.one_line(error)
         raise errors.NotebookError(f"{notebook} is not a notebook: {reason}") from None
+    kinds = {kind.__name__: kind for kind in (str, int, float, bool)}
+    return {
+        name: kinds.get(parameter["inferred_type_name"], object)
+        for name, parameter in inspected.items()
+    }
 
 
 def _names_from_papermill(cells: Iterable[str]) -> list[str]:
@@ -128,14 +180,15 @@ def _names_from_papermill(cells: Iterable[str]) -> list[str]:
     return []
 
 
-def _of_type(name: str, value: Any, kind: Any) -> Any:
-    """The value where it is of the annotated type; a whole number becomes a float if need be."""
-    allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    if type(value) is int and float in allowed and int not in allowed:
-        return float(value)
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-        expected = kind.__name__ if isinstance(kind, type) else str(kind)
-        raise errors.ParameterError(
-            f"{name} must be {expected}. Received: {value!r} ({type(value).__name__})"
-        )
-    return value
+def _spelled(text: str, allowed: tuple[Any, ...]) -> Any:
+    """What a text spells of the types that are allowed; the text where it spells none of them."""
+    word = text.strip()
+    if bool in allowed and word.lower() in _TRUTH:
+        return _TRUTH[word.lower()]
+    if types.NoneType in allowed and word.lower() in ("", "none", "null"):
+        return None
+    for kind in (int, float):
+        if kind in allowed:
+            with contextlib.suppress(ValueError):
+                return kind(word)
+    return text
