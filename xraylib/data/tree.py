@@ -39,7 +39,12 @@ def is_image(name: str) -> bool:
 
 
 def is_zip(name: str) -> bool:
-    """Whether a file is a zip archive, by its name; no clutter."""
+    """Whether a file is a zip archive, by its name; no clutter.
+
+    Example:
+        >>> is_zip("archive.ZIP"), is_zip("._archive.zip")
+        (True, False)
+    """
     return not is_clutter(name) and name.lower().endswith(".zip")
 
 

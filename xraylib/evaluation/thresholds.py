@@ -20,6 +20,10 @@ class Rule(StrEnum):
         BEST_ON_VALIDATION: That of the highest balanced accuracy on validation.
         SENSITIVE_ON_VALIDATION: The highest that still reaches a sensitivity on validation.
         ORACLE: That of the highest balanced accuracy on test: for comparison, not for use.
+
+    Example:
+        >>> Rule("validation") is Rule.BEST_ON_VALIDATION, Rule.HALF == "0.5"
+        (True, True)
     """
 
     HALF = "0.5"

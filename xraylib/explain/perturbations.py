@@ -53,6 +53,10 @@ def scaled(pixels: np.ndarray, *, width: float = 1.0, height: float = 1.0) -> np
     """Scale grey uint8 (height, width) about the middle, by two factors, in an unchanged frame.
 
     What grows out of the frame is cut; what is missing repeats the outermost column or row.
+
+    Example:
+        >>> scaled(np.array([[0, 90, 90, 0]], np.uint8), width=2).tolist()
+        [[70, 98, 98, 70]]
     """
     rows, columns = pixels.shape
     shape = max(1, round(rows * height)), max(1, round(columns * width))
@@ -79,13 +83,23 @@ def framed(pixels: np.ndarray, *, border: float) -> np.ndarray:
 
 
 def blurred(pixels: np.ndarray) -> np.ndarray:
-    """Blur grey uint8 (height, width) by a Gaussian: its deviation is 1/224 of the shorter side."""
+    """Blur grey uint8 (height, width) by a Gaussian: its deviation is 1/224 of the shorter side.
+
+    Example:
+        >>> blurred(np.full((8, 8), 90, np.uint8)).min()
+        np.uint8(90)
+    """
     blur = ImageFilter.GaussianBlur(min(pixels.shape) / 224)
     return np.asarray(Image.fromarray(pixels).filter(blur))
 
 
 def sharpened(pixels: np.ndarray) -> np.ndarray:
-    """Add to grey uint8 (height, width) what `blurred` removes from it (unsharp mask)."""
+    """Add to grey uint8 (height, width) what `blurred` removes from it (unsharp mask).
+
+    Example:
+        >>> sharpened(np.full((8, 8), 90, np.uint8)).max()
+        np.uint8(90)
+    """
     mask = ImageFilter.UnsharpMask(min(pixels.shape) / 224, percent=100, threshold=0)
     return np.asarray(Image.fromarray(pixels).filter(mask))
 
@@ -269,7 +283,12 @@ def effects(scored: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd
 def class_means(
     values: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Average the images of class 0 and of class 1 for each row of weights; NaN without any."""
+    """Average the images of class 0 and of class 1 for each row of weights; NaN without any.
+
+    Example:
+        >>> class_means(np.array([1, 2, 6]), np.array([0, 1, 1]), np.ones((1, 3)))
+        (array([1.]), array([4.]))
+    """
     negative, positive = labels == 0, labels == 1
     with np.errstate(invalid="ignore"):
         first = weights @ (values * negative) / (weights @ negative)

@@ -49,6 +49,10 @@ class Computation:
             compute in float32. Weights are float32 in any case.
         jit_compile: The argument of that name of `keras.Model.compile`: whether the backend's
             compiler makes one program of a step, or `"auto"`, and Keras decides.
+
+    Example:
+        >>> print(Computation("bfloat16", jit_compile=True))
+        bfloat16, compiled
     """
 
     precision: str = "float32"

@@ -62,10 +62,20 @@ class Grid:
 
 
 def root(values: Map) -> Map:
-    """Square root, or 0 where a ray misses the solid."""
+    """Square root, or 0 where a ray misses the solid.
+
+    Example:
+        >>> root(np.array([-1.0, 4.0])).tolist()
+        [0.0, 2.0]
+    """
     return np.sqrt(np.maximum(values, 0))
 
 
 def step(values: Map) -> Map:
-    """Soft step from 0 to 1 around 0 (the logistic function)."""
+    """Soft step from 0 to 1 around 0 (the logistic function).
+
+    Example:
+        >>> step(np.array([-99.0, 0.0, 99.0])).round(3).tolist()
+        [0.0, 0.5, 1.0]
+    """
     return 1 / (1 + np.exp(-np.clip(values, -30, 30)))
