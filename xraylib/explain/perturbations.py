@@ -83,23 +83,13 @@ def framed(pixels: np.ndarray, *, border: float) -> np.ndarray:
 
 
 def blurred(pixels: np.ndarray) -> np.ndarray:
-    """Blur grey uint8 (height, width) by a Gaussian: its deviation is 1/224 of the shorter side.
-
-    Example:
-        >>> blurred(np.full((8, 8), 90, np.uint8)).min()
-        np.uint8(90)
-    """
+    """Blur grey uint8 (height, width) by a Gaussian: its deviation is 1/224 of the shorter side."""
     blur = ImageFilter.GaussianBlur(min(pixels.shape) / 224)
     return np.asarray(Image.fromarray(pixels).filter(blur))
 
 
 def sharpened(pixels: np.ndarray) -> np.ndarray:
-    """Add to grey uint8 (height, width) what `blurred` removes from it (unsharp mask).
-
-    Example:
-        >>> sharpened(np.full((8, 8), 90, np.uint8)).max()
-        np.uint8(90)
-    """
+    """Add to grey uint8 (height, width) what `blurred` removes from it (unsharp mask)."""
     mask = ImageFilter.UnsharpMask(min(pixels.shape) / 224, percent=100, threshold=0)
     return np.asarray(Image.fromarray(pixels).filter(mask))
 
