@@ -57,7 +57,7 @@ def entries(cache):
 def test_decoded_row_for_row(table):
     preparation = Preparation(24, resize="area")
     images = decode(table, preparation)
-    pd.testing.assert_frame_equal(images.table, table)
+    pd.testing.assert_frame_equal(images.table.drop(columns="sha256"), table)
     assert images.pixels.shape == (35, 24, 24, 1)
     assert images.pixels.dtype == np.uint8
     assert not images.pixels.flags.writeable
@@ -79,6 +79,34 @@ def test_a_part_of_a_table_in_any_order(table):
 def test_a_file_that_stands_in_the_table_twice(table):
     twice = decode(pd.concat([table[:3], table[1:2]]), SMALL)
     np.testing.assert_array_equal(twice.pixels[3], twice.pixels[1])
+
+
+def test_the_hash_of_every_files_bytes(table):
+    table["path"][3].write_bytes(b"")
+    with pytest.warns(UserWarning, match="1 of 35"):
+        images = decode(table, SMALL)
+    contents = [path.read_bytes() for path in table["path"].drop(3)]
+    assert images.table["sha256"].tolist() == [hashlib.sha256(b).hexdigest() for b in contents]
+    with pytest.warns(UserWarning, match="1 of 35"):
+        again = decode(table, SMALL)  # from the cache
+    assert again.table["sha256"].tolist() == images.table["sha256"].tolist()
+
+
+def test_what_is_known_of_the_folder_stays_with_the_table(table):
+    table.attrs = {"classes": ["well", "ill"], "passed_over": [{"kind": "link", "count": 2}]}
+    table["path"][3].write_bytes(b"")
+    with pytest.warns(UserWarning, match="1 of 35"):
+        images = decode(table, SMALL)
+    assert images.table.attrs == table.attrs
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are bytes on Linux and macOS alone")
+def test_a_file_that_is_gone_and_whose_name_is_no_utf_8(table):
+    table["path"] = table["path"].astype(object)
+    table.at[3, "path"] = table["path"][3].with_name(os.fsdecode(b"R\xf6ntgen.jpeg"))
+    with pytest.warns(UserWarning, match=r"1 of 35 images left out: .*R\udcf6ntgen.jpeg"):
+        images = decode(table, SMALL)
+    assert len(images.table) == 34
 
 
 def test_a_table_of_no_images(table):

@@ -145,3 +145,10 @@ def test_real_data(real_data):
     for label in (0, 1):  # a seventh of each class, 1341 and 3875 images
         part = cut[(cut["label"] == label) & (cut["split"] != "test")]["split"] == "validation"
         assert part.mean() == pytest.approx(1 / 7, abs=0.005)
+
+
+def test_what_is_known_of_the_folder_stays_with_every_cut(table):
+    table.attrs = {"classes": ["well", "ill"], "patients": {"rule": "kaggle", "patients": 3}}
+    cut = splits.hold_out_validation(table)
+    for part in (cut, splits.limit(cut, 2), splits.limit(cut, 0), *splits.folds(table, seed=0)):
+        assert part.attrs == table.attrs
