@@ -211,11 +211,11 @@ def test_forbidden(tmp_path, monkeypatch):
     [
         (b"<html>please log in</html>", "text that begins with '<html>please log in"),
         (bytes(128) + b"DICM" + bytes(50), "a DICOM file"),
-        (b"II*\0" + bytes(50), "a TIFF image"),
-        (b"RIFF\x10\0\0\0WEBPVP8 ", "a WebP image"),
+        (b"II*\0" + bytes(50), "the damaged beginning of a TIFF image"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "the damaged beginning of a WEBP image"),
         (b"\0\x05\x16\x07\0\x02" + bytes(50), "macOS metadata"),
         (bytes(1000), "only zeros"),
-        (b"\xff\xd8\xff", "the damaged beginning of one"),
+        (b"\xff\xd8\xff", "the damaged beginning of a JPEG image"),
         (b"\x01\x02\0\xfe" + bytes(50), "something else that begins with the bytes 01 02 00 fe"),
     ],
 )

@@ -9,26 +9,13 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from xraylib import errors
+from xraylib.data import signatures
 
 # Four times the largest radiograph detector. It also lies below the size from which Pillow warns,
 # so that the verdict does not depend on how the caller has set up warnings.
 MOST_PIXELS: Final = 80_000_000
 
 _LOST_TAIL: Final = "its end is filled with zeros"
-# What people name .jpeg or .png by mistake: (offset, first bytes, plain words).
-_OTHER_FORMATS: Final = (
-    (128, b"DICM", "a DICOM file"),
-    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
-    (0, b"II*\0", "a TIFF image"),
-    (0, b"MM\0*", "a TIFF image"),
-    (0, b"GIF8", "a GIF image"),
-    (0, b"BM", "a BMP image"),
-    (8, b"WEBP", "a WebP image"),
-    (4, b"ftyp", "a HEIF or AVIF image, or a film"),
-    (0, b"%PDF", "a PDF document"),
-    (0, b"PK\x03\x04", "a zip archive"),
-    (0, b"\0\x05\x16\x07", "macOS metadata (a '._' companion), not the image itself"),
-)
 
 
 def stored(path: Path | str) -> bytes:
@@ -59,6 +46,18 @@ def stored(path: Path | str) -> bytes:
     if not content:
         raise errors.UnreadableImage(f"{path} is empty (0 bytes): fetch it again or remove it")
     return content
+
+
+def is_image(path: Path | str) -> bool:
+    """Tell by its first bytes whether a file is an image in which a radiograph may come.
+
+    Whether it can be decoded is for `grey` to say. False also where the file cannot be opened.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return bool(signatures.image_format(file.read(signatures.HEAD)))
+    except (OSError, ValueError):
+        return False
 
 
 def grey(path: Path | str, *, content: bytes | None = None) -> np.ndarray:
@@ -100,8 +99,9 @@ def grey(path: Path | str, *, content: bytes | None = None) -> np.ndarray:
             f"{MOST_PIXELS:,} pixels are read; check where the file comes from, or reduce it first"
         ) from None
     except UnidentifiedImageError:
+        what = signatures.in_words(content)
         raise errors.UnreadableImage(
-            f"{path} is not a JPEG or PNG image but {_looks_like(content)}: convert it or remove it"
+            f"{path} is not a JPEG or PNG image but {what}: convert it or remove it"
         ) from None
     except Exception as error:
         # Decoders raise nearly anything on damaged input (OSError, SyntaxError, struct.error,
@@ -157,19 +157,3 @@ def _tail_is_lost(content: bytes) -> bool:
     Some programs pad a whole file with zeros, and some append data of their own: both are fine.
     """
     return content.endswith(bytes(16)) and not content.rstrip(b"\0").endswith(b"\xff\xd9")
-
-
-def _looks_like(content: bytes) -> str:
-    """Say in words what the content of a file seems to be."""
-    for offset, magic, words in _OTHER_FORMATS:
-        if content.startswith(magic, offset):
-            return words
-    if content.startswith((b"\xff\xd8\xff", b"\x89PNG")):
-        return "the damaged beginning of one"
-    if not content.strip(b"\0"):
-        return "only zeros (a broken download)"
-    if b"\0" not in content[:512]:
-        beginning = content[:512].decode("utf-8", errors="replace")
-        if "\ufffd" not in beginning[:-4]:
-            return f"text that begins with {' '.join(beginning.split())[:40]!r}"
-    return f"something else that begins with the bytes {content[:4].hex(' ')}"
