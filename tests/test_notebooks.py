@@ -202,7 +202,7 @@ def test_plain_papermill_refuses_an_unknown_parameter_and_a_missing_folder(tmp_p
     ran = papermill(tmp_path, "-p", "LERNING_RATE", "1")
     assert ran.returncode == 1
     assert "unknown parameter LERNING_RATE (do you mean LEARNING_RATE?)" in ran.stderr
-    assert "SOURCE, RUN_DIR, IMAGE_SIZE" in ran.stderr
+    assert "SOURCE, PATIENTS, RUN_DIR, IMAGE_SIZE" in ran.stderr
     ran = papermill(tmp_path, "-p", "SOURCE", "no/such/folder")
     assert ran.returncode == 1
     assert "DataSourceError: the folder" in ran.stderr and "does not exist" in ran.stderr

@@ -1,6 +1,5 @@
 import shutil
 import warnings
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -22,24 +21,6 @@ KAGGLE = pd.DataFrame(
 @pytest.fixture
 def table(tree):
     return index.from_tree(tree)
-
-
-@pytest.mark.parametrize(
-    "name, patient, subtype",
-    [
-        ("person12_bacteria_46.jpeg", "bacteria-12", "bacteria"),
-        ("person12_virus_46.jpeg", "virus-12", "virus"),
-        ("PERSON0012_Bacteria_1.JPG", "bacteria-12", "bacteria"),
-        ("IM-0115-0001.jpeg", "IM-115", ""),
-        ("IM-0115-0001-0002.jpeg", "IM-115", ""),
-        ("im-0115-0001.jpeg", "IM-115", ""),
-        ("NORMAL2-IM-0115-0001.jpeg", "NORMAL2-IM-115", ""),
-        ("scan.png", "train/NORMAL/scan.png", ""),
-        ("person_bacteria_1.png", "train/NORMAL/person_bacteria_1.png", ""),
-    ],
-)
-def test_patient_and_subtype(name, patient, subtype):
-    assert index.patient_of(Path("train/NORMAL") / name) == (patient, subtype)
 
 
 def test_columns_and_rows(tree, table):

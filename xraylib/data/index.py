@@ -1,17 +1,15 @@
 """List the images of a tree in one table: path, label, split, patient, subtype.
 
-Everything else starts from this table. The patient is a proxy that is read from the file name, the
-best that the data set offers: `person<N>_<bacteria|virus>_<M>` numbers bacterial and viral patients
-separately, so that the key is (kind, N), and `IM-<N>-` and `NORMAL2-IM-<N>-` are separate families.
+Everything else starts from this table. Whose each image is, `patients` tells.
 """
 
-import re
 import warnings
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
+from xraylib.data import patients as patients_of
 from xraylib.data.tree import (
     CLASSES,
     SEARCH_DEPTH,
@@ -31,51 +29,28 @@ KAGGLE_COUNTS: Final = {"train": (1341, 3875), "val": (8, 8), "test": (234, 390)
 # Other names of splits, which must not be mistaken for classes.
 _SPLIT_LIKE: Final = ("train", "training", "val", "valid", "validation", "test", "testing")
 
-_PNEUMONIA: Final = re.compile(r"person(?P<number>\d+)_(?P<kind>bacteria|virus)_\d+", re.IGNORECASE)
-_NORMAL: Final = re.compile(r"(?P<family>(?:NORMAL2-)?IM)-(?P<number>\d+)", re.IGNORECASE)
 
-
-def patient_of(path: Path) -> tuple[str, str]:
-    """Reads the patient and the subtype from the file name of a path.
-
-    Returns:
-        The patient's key, such as `"bacteria-12"`, `"IM-115"` or `"NORMAL2-IM-115"`, and the
-        subtype, `"bacteria"`, `"virus"` or `""`. An image whose name follows no scheme is a patient
-        of its own: the key is then the path itself.
-
-    Example:
-        >>> patient_of(Path("train/PNEUMONIA/person12_virus_46.jpeg"))
-        ('virus-12', 'virus')
-    """
-    if match := _PNEUMONIA.match(path.name):
-        kind = match["kind"].lower()
-        return f"{kind}-{int(match['number'])}", kind
-    if match := _NORMAL.match(path.name):
-        return f"{match['family'].upper()}-{int(match['number'])}", ""
-    return path.as_posix(), ""
-
-
-def from_tree(tree: Path | str) -> pd.DataFrame:
+def from_tree(tree: Path | str, *, patients: str = "auto") -> pd.DataFrame:
     """Lists the images of a tree, such as `sources.locate` returns.
 
     Args:
         tree: The folder that directly contains `train/`, `test/` and perhaps `val/`.
+        patients: How patients are told apart, as `patients.assign` takes it.
 
     Returns:
         One row an image, sorted by split, class and name, with the columns
             path: `Path`, beginning with `tree`;
             label: int, 0 for NORMAL, 1 for PNEUMONIA;
             split: `"train"`, `"val"` or `"test"`, the folder's name;
-            patient: str, the key of `patient_of`;
+            patient: str, as `patients.assign` reads it, with what it reads in `attrs["patients"]`;
             subtype: `"bacteria"`, `"virus"` or `""`.
 
     Raises:
-        DataSourceError: The tree has no images.
+        DataSourceError: The tree has no images, or the rule for patients does not fit.
     """
     tree = Path(tree)
     rows = [
-        # Relative: a copy of the data elsewhere has the same patients.
-        (path, label, split, *patient_of(path.relative_to(tree)))
+        (path, label, split)
         for split in SPLITS
         for label, name in enumerate(CLASSES)
         if (tree / split / name).is_dir()
@@ -86,10 +61,11 @@ def from_tree(tree: Path | str) -> pd.DataFrame:
             f"no images in {tree}: give the folder that holds train/ and test/, each with "
             f"{' and '.join(CLASSES)}"
         )
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame(rows, columns=["path", "label", "split"])
+    return patients_of.assign(table, top=tree, rule=patients)
 
 
-def from_class_folders(folder: Path | str) -> pd.DataFrame:
+def from_class_folders(folder: Path | str, *, patients: str = "auto") -> pd.DataFrame:
     """Lists the images of any folder that sorts them into two class folders.
 
     The class folders may have any names. They lie in the folder itself or in its `train/`, `val/`
@@ -98,6 +74,7 @@ def from_class_folders(folder: Path | str) -> pd.DataFrame:
 
     Args:
         folder: The folder; `~` is expanded.
+        patients: How patients are told apart, as `patients.assign` takes it.
 
     Returns:
         The table of `from_tree` with a column class, the class folder's name. The label is 0 for
@@ -106,7 +83,7 @@ def from_class_folders(folder: Path | str) -> pd.DataFrame:
 
     Raises:
         DataSourceError: There is no such folder; it has several trees or no images; or there are
-            not exactly two class folders, both with images.
+            not exactly two class folders, both with images; or the rule for patients does not fit.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
@@ -135,12 +112,13 @@ def from_class_folders(folder: Path | str) -> pd.DataFrame:
             f"({', '.join(filled[:6])}): leave two or give another folder"
         )
     rows = [
-        (path, label, split, *patient_of(path.relative_to(tree)), name)
+        (path, label, split, name)
         for split in splits
         for label, name in enumerate(filled)
         for path in files.get((split, name), ())
     ]
-    return pd.DataFrame(rows, columns=[*COLUMNS, "class"])
+    table = pd.DataFrame(rows, columns=["path", "label", "split", "class"])
+    return patients_of.assign(table, top=tree, rule=patients)[[*COLUMNS, "class"]]
 
 
 def class_names(table: pd.DataFrame) -> dict[int, str]:

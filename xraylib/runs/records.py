@@ -21,7 +21,7 @@ import filelock
 import pandas as pd
 
 from xraylib import errors, files, machine
-from xraylib.data import index
+from xraylib.data import patient_rules
 from xraylib.data.preparation import Preparation
 from xraylib.evaluation.metrics import best_epoch
 from xraylib.runs import formats
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 PREDICTION_COLUMNS: Final = ("path", "patient", "split", "label", "score", "subtype")
 # Where a run and its data are stored does not make it another run.
 _PLACES: Final = ("RUN_DIR", "SOURCE")
+# What a parameter is that is off, where it is not 0, empty or None.
+_OFF: Final = {"PATIENTS": "auto"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +91,15 @@ class Record:
     def settings(self) -> dict[str, Any]:
         """The parameters that make it what it is: neither its seed nor a place, nor what is off.
 
-        A parameter that is 0, empty or None is off, as one that did not exist yet in its version.
+        A parameter that is 0, empty, None or `"auto"` is off, as one that did not exist yet in its
+        version.
         """
         parameters = sorted(self.parameters.items())
-        return {key: value for key, value in parameters if value and key not in (*_PLACES, "SEED")}
+        return {
+            key: value
+            for key, value in parameters
+            if value and value != _OFF.get(key) and key not in (*_PLACES, "SEED")
+        }
 
     @property
     def name(self) -> str:
@@ -344,7 +351,7 @@ def _checked(predictions: pd.DataFrame) -> pd.DataFrame:
     if predictions["score"].isna().any():
         raise ValueError(f"{int(predictions['score'].isna().sum())} predictions have no score")
     if "subtype" not in predictions:
-        subtypes = [index.patient_of(Path(path))[1] for path in predictions["path"]]
+        subtypes = [patient_rules.subtype(str(path)) for path in predictions["path"]]
         predictions = predictions.assign(subtype=subtypes)
     return predictions[list(PREDICTION_COLUMNS)].fillna({"subtype": ""})
 
