@@ -174,7 +174,6 @@ def test_the_hash_outlives_saving_and_resizing(tmp_path):
 def test_the_hash_tells_pictures_apart(tmp_path):
     row, other = one(tmp_path, blobs(0)), one(tmp_path, blobs(1), "y.jpeg")
     assert bits_apart(row, other) > 80
-    assert int(row["phash"], 16).bit_count() == 128  # above the median
 
 
 def test_real_data(real_data):
