@@ -19,7 +19,7 @@ WINGS = [
     "report",
 ]
 # Used by every wing, and by themselves of no wing.
-GROUND = {"errors", "files", "machine", "progress", "cache", "pruning"}
+GROUND = {"errors", "backend", "files", "machine", "progress", "cache", "pruning"}
 # They put wings together.
 ROOF = {"cli", "classifier"}
 
@@ -64,3 +64,12 @@ def test_no_room_takes_a_private_name_of_another(path):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             private = node.attr.startswith("_") and not node.attr.startswith("__")
             assert not (private and node.value.id in taken), f"{node.value.id}.{node.attr}"
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_keras_comes_from_backend_alone(path):
+    if place(path) != "backend":
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.split(".")[0] == "keras"]

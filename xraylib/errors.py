@@ -7,6 +7,7 @@
     ├── ParameterError       (ValueError)    a parameter that does not exist or has a wrong value
     ├── NotebookError        (ValueError)    a notebook or a parameter file that cannot be run
     ├── CacheError           (OSError)       a cache folder that cannot be created or locked
+    ├── BackendError         (RuntimeError)  settings with which Keras cannot be loaded
     └── RunInProgressError   (RuntimeError)  a run that another process is working on
 
 Each is also the built-in exception in brackets. An argument out of its range raises a plain
@@ -40,6 +41,10 @@ class NotebookError(XraylibError, ValueError):
 
 class CacheError(XraylibError, OSError):
     """A cache folder that cannot be created or locked; the message says why and what to do."""
+
+
+class BackendError(XraylibError, RuntimeError):
+    """Settings with which Keras cannot be loaded; the message names them and says what to do."""
 
 
 class RunInProgressError(XraylibError, RuntimeError):

@@ -15,7 +15,7 @@ _LIMITS: Final = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CO
 
 def versions() -> dict[str, str]:
     """Python, this library, and what its numbers depend on, each with its version."""
-    import keras
+    from xraylib.backend import keras
 
     versions = {"python": platform.python_version()}
     for name in ("xraylib", "keras", keras.backend.backend(), "numpy", "pandas", "scikit-learn"):
@@ -38,7 +38,7 @@ def device() -> str:
 
 def gpus() -> list[str]:
     """The names of the GPUs that Keras computes on, such as `"gpu:0"`; empty without one."""
-    import keras
+    from xraylib.backend import keras
 
     # When asked for GPUs only, JAX raises where there are none.
     return [name for name in keras.distribution.list_devices() if name.startswith("gpu")]

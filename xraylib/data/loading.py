@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
-import keras
 import numpy as np
 import pandas as pd
 
 from xraylib import cache, errors, progress
+from xraylib.backend import keras
 from xraylib.data.augmentation import Augmentation
 from xraylib.data.preparation import Preparation
 from xraylib.data.resizing import Resize

@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import keras
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageFilter, ImageOps
 from scipy.special import expit
 
 from xraylib import errors, progress
+from xraylib.backend import keras
 from xraylib.data import reading
 from xraylib.data.augmentation import recompressed
 from xraylib.data.preparation import Preparation

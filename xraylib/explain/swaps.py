@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import keras
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -27,6 +26,7 @@ from scipy import fft
 
 from xraylib import errors, progress
 from xraylib.audit import measurements
+from xraylib.backend import keras
 from xraylib.data import reading
 from xraylib.data.augmentation import recompressed
 from xraylib.data.preparation import Preparation

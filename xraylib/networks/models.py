@@ -10,14 +10,16 @@ import warnings
 from pathlib import Path
 from typing import Final, Literal
 
-import keras
-from keras import layers
+from xraylib import backend
+from xraylib.backend import keras
 
 # The last layers of every network. They compute in float32 whatever the precision of the others:
 # bfloat16 has too few digits to tell scores near 0 and 1 apart.
 OUTPUT_LAYERS: Final = ("logit", "score")
 # Of blue, green and red, as Keras' ImageNet weights were trained.
 IMAGENET_MEANS: Final = (103.939, 116.779, 123.68)
+
+layers = keras.layers
 
 _log = logging.getLogger(__name__)
 
@@ -276,6 +278,7 @@ def _check(name: str, image_size: int, *, least: int, classes: int) -> None:
         )
     if classes < 1:
         raise ValueError(f"classes must be 1 or more. Received: {classes}")
+    backend.pin()
 
 
 def _load(

@@ -26,10 +26,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-import keras
 import numpy as np
 
 from xraylib import machine
+from xraylib.backend import keras
 from xraylib.networks import models
 
 Precision = Literal["auto", "float32", "bfloat16"]

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-import keras
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from xraylib import progress
+from xraylib import backend, progress
+from xraylib.backend import keras
 from xraylib.data.loading import Batches, Images
 from xraylib.networks import models
 
@@ -17,6 +17,7 @@ def outputs(network: keras.Model, batches: Iterable[np.ndarray]) -> np.ndarray:
 
     `batches` are grey uint8 in [0, 255], each (batch, size, size, 1).
     """
+    backend.pin()
     parts = [np.asarray(network.predict_on_batch(batch), float).ravel() for batch in batches]
     return np.concatenate([np.empty(0), *parts])
 

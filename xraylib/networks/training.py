@@ -12,13 +12,12 @@ import zipfile
 from pathlib import Path
 from typing import Any, Final
 
-import keras
 import numpy as np
 import pandas as pd
-from keras.utils import PyDataset
 from tqdm import tqdm
 
-from xraylib import files, progress
+from xraylib import backend, files, progress
+from xraylib.backend import keras
 from xraylib.evaluation import metrics
 from xraylib.networks.precision import Precision, choose
 
@@ -29,8 +28,8 @@ _log = logging.getLogger(__name__)
 
 def fit(
     model: keras.Model,
-    train: PyDataset,
-    validation: PyDataset,
+    train: keras.utils.PyDataset,
+    validation: keras.utils.PyDataset,
     *,
     epochs: int,
     learning_rate: float,
@@ -98,6 +97,7 @@ def fit(
 
 
 def _compile(model: keras.Model, learning_rate: float, precision: Precision) -> None:
+    backend.pin()
     computation, reason = choose(model, precision)
     _log.info(f"computing in {computation}: {reason}")
     computation.apply(model)
@@ -118,8 +118,8 @@ class _Watch(keras.callbacks.Callback):
         self,
         checkpoint: "_Checkpoint",
         history: pd.DataFrame,
-        train: PyDataset,
-        validation: PyDataset,
+        train: keras.utils.PyDataset,
+        validation: keras.utils.PyDataset,
         *,
         patience: int,
         bar: tqdm,
@@ -247,14 +247,14 @@ def _epochs_since_best(history: pd.DataFrame) -> int:
     return int(history["epoch"].max()) - metrics.best_epoch(history) if len(history) else 0
 
 
-def _labels(batches: PyDataset) -> np.ndarray:
+def _labels(batches: keras.utils.PyDataset) -> np.ndarray:
     """The labels of all batches in order, int (n,)."""
     if hasattr(batches, "labels"):
         return np.asarray(batches.labels).astype(int).ravel()
     return np.concatenate([np.ravel(batches[i][1]) for i in range(len(batches))]).astype(int)
 
 
-def _settings(batches: PyDataset) -> dict[str, str]:
+def _settings(batches: keras.utils.PyDataset) -> dict[str, str]:
     """What decides, besides the images, which batches come in which epoch."""
     names = ("seed", "augment", "batch_size", "shuffle")
     return {name: repr(getattr(batches, name)) for name in names if hasattr(batches, name)}

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import keras
 import numpy as np
 import pandas as pd
 
-from xraylib import cache, machine, progress
+from xraylib import backend, cache, machine, progress
+from xraylib.backend import keras
 from xraylib.data import loading
 from xraylib.networks import training
 from xraylib.networks.precision import Computation, Precision, choose
@@ -182,6 +182,7 @@ def _changes(layer: keras.Layer) -> bool:
 
 
 def _set_precision(base: keras.Model, precision: Precision) -> Computation:
+    backend.pin()
     computation, reason = choose(base, precision)
     _log.info(f"computing the frozen layers in {computation}: {reason}")
     computation.apply(base)

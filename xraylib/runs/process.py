@@ -1,6 +1,7 @@
 """Execute one notebook in a process of its own, which ends when the waiting process does.
 
-`execute` is the unit of work: threads, or workers on other machines, may call it as they like.
+`execute` is the unit of work: threads, or workers on other machines, may call it as they like. The
+notebook's kernel is this Python with this library, whatever kernels and startup files the user has.
 """
 
 import contextlib
@@ -15,7 +16,18 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import xraylib
+
+# Variables that would run other code in a notebook, or stop it where Python by itself goes on.
+_DROPPED: Final = (
+    "PYTHONSTARTUP",
+    "PYTHONINSPECT",
+    "PYTHONWARNINGS",
+    "PYTHONOPTIMIZE",
+    "MPLBACKEND",
+)
 
 
 class Outcome(NamedTuple):
@@ -72,7 +84,8 @@ def execute(
 def _wait(folder: str, lifeline: int) -> tuple[int, str]:
     """Executes the request in a folder; the process' exit status and its standard error."""
     with subprocess.Popen(
-        [sys.executable, "-m", __name__, folder],
+        [sys.executable, "-P", "-m", __name__, folder],
+        env=_environment(folder),
         stdin=lifeline,
         stderr=subprocess.PIPE,
         encoding="utf-8",
@@ -83,6 +96,20 @@ def _wait(folder: str, lifeline: int) -> tuple[int, str]:
         assert process.stderr
         message = process.stderr.read()
     return process.returncode, message
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """The variables of the process and its kernel: those here, but for what changes a notebook."""
+    # This library first: the kernel shall not import another one.
+    paths = [str(Path(xraylib.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    own = {
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        # Kernels of that name, and IPython's startup files and settings, are looked for here.
+        "JUPYTER_PATH": folder,
+        "IPYTHONDIR": str(Path(folder, "ipython")),
+    }
+    kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
+    return kept | own
 
 
 def _error(status: int, message: str) -> str:
@@ -120,9 +147,17 @@ def _papermill(request: dict[str, Any], folder: Path) -> str:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import papermill
     import zmq
+    from ipykernel.kernelspec import get_kernel_dict
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
+    # A kernel called python3 that is this Python, and not what the user has installed as such. No
+    # module in the working directory takes the place of another one (-P).
+    kernel = get_kernel_dict()
+    kernel["argv"] = [sys.executable, "-P", *kernel["argv"][1:]]
+    place = folder / "kernels" / "python3"
+    place.mkdir(parents=True)
+    (place / "kernel.json").write_text(json.dumps(kernel))
     # Kernels that start at the same time race for TCP ports, but each has sockets of its own. Where
     # these would have too long a name, or there are none, as on Windows, it is TCP after all.
     sockets = str(folder / "kernel")
@@ -137,6 +172,9 @@ def _papermill(request: dict[str, Any], folder: Path) -> str:
     }
     # TensorFlow writes to the process' own standard error, which is the log.
     options = ["--IPKernelApp.log_level=40", "--IPKernelApp.capture_fd_output=False"]
+    # The user's own modules there can be imported all the same, after all others.
+    options += ["--InteractiveShellApp.ignore_cwd=True"]
+    options += ["--InteractiveShellApp.exec_lines=__import__('sys').path.append('')"]
     live = request.pop("live")
     try:
         papermill.execute_notebook(

@@ -27,8 +27,7 @@ from xraylib.evaluation.metrics import best_epoch
 from xraylib.runs import formats
 
 if TYPE_CHECKING:
-    import keras
-
+    from xraylib.backend import keras
     from xraylib.data.loading import Images
 
 PREDICTION_COLUMNS: Final = ("path", "patient", "split", "label", "score", "subtype")
@@ -132,7 +131,7 @@ class Record:
         Raises:
             ValueError: The file is no network that Keras can load.
         """
-        import keras
+        from xraylib.backend import keras
 
         path = self.folder / "model.keras"
         if not path.exists():
