@@ -161,6 +161,7 @@ def _print_findings(findings: pd.DataFrame) -> None:
             # A name may hold what a terminal obeys or cannot show.
             names = [name if name.isprintable() else ascii(name) for name in row["examples"]]
             print(fill(f"e.g. {', '.join(names)}"))
+        print(fill(f"compared: {row['compared']}"))
         print()
 
 

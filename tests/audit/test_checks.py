@@ -200,7 +200,10 @@ def test_a_gap_between_the_classes_is_named_and_nothing_else(tree, gap):
 def test_form_of_the_findings(sound):
     measured = measurements.measure(index.from_class_folders(sound))
     findings = checks.findings(measured)
-    assert list(findings) == ["check", "severity", "count", "meaning", "examples"]
+    assert list(findings) == ["check", "severity", "count", "meaning", "examples", "compared"]
+    assert findings["compared"].str.len().min() > 0
+    judged = ~findings["meaning"].str.startswith("Not judged")
+    assert not (findings["compared"][judged] == "nothing").any()
     assert findings["check"].is_unique
     assert set(findings["severity"]) <= {"severe", "warning", "note", "fine"}
     assert (findings["count"] >= 0).all()
@@ -238,7 +241,7 @@ def test_flat_pictures_are_no_copies_of_each_other(tree):
         flat.save(tree / f"train/NORMAL/IM-{9000 + number}-0001.jpeg", quality=85)
     findings = audited(tree)
     assert (findings.loc[findings.index.str.contains("copies"), "count"] == 0).all()
-    assert "Not compared: 4 flat images." in findings["meaning"]["near copies within a split"]
+    assert "not compared: 4 flat images" in findings["compared"]["near copies within a split"]
 
 
 @pytest.mark.usefixtures("no_models")

@@ -16,6 +16,7 @@ def findings():
             "count": [1234, 2, 0],
             "meaning": ["The same file twice.", "The shape tells the class.", "All can be read."],
             "examples": [[NASTY, "train/b.jpeg"], [], []],
+            "compared": ["bytes", "patients", "nothing"],
         }
     )
 
@@ -48,7 +49,7 @@ def test_audit_shows_findings_counts_and_medians(findings, measured):
     # By word and mark, not by colour.
     marked = [text.split() for text in page.texts if text[0] in audit_page.MARKS.values()]
     assert marked == [["■", "severe"], ["▲", "warning"], ["○", "fine"]]
-    assert f"The same file twice.\ne.g. {NASTY}, train/b.jpeg" in page.texts
+    assert f"The same file twice.\ne.g. {NASTY}, train/b.jpeg\ncompared: bytes" in page.texts
     first = page.texts.index("train <b>SICK</b>")
     assert page.texts[first + 1 : first + 9] == [*"21", "1,200", "1,000", "1.2", "0.2", "85", "120"]
     assert page.texts[page.texts.index("test WELL") + 7] == "–"

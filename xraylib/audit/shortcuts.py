@@ -221,7 +221,15 @@ def _separating(
     medians = f" Medians: {_medians(rows, names, values)}." if folded else ""
     advice = "" if pool.severity == "fine" else f" {cue.advice}"
     severity = cue.worst if pool.severity == "severe" else pool.severity
-    return Finding(check, severity, len(rows), f"{sentence}.{medians}{advice}")
+    what = "the scores of the model" if not folded else cue.subject
+    return Finding(
+        check,
+        severity,
+        len(rows),
+        f"{sentence}.{medians}{advice}",
+        compared=f"{_lower(what)}, of the patients of {names[0]} with those of {names[1]}, in "
+        f"{sides(rows)} each by itself",
+    )
 
 
 def _shift(rows: pd.DataFrame, names: dict[int, str], cue: _Cue) -> Finding:
@@ -252,11 +260,29 @@ def _shift(rows: pd.DataFrame, names: dict[int, str], cue: _Cue) -> Finding:
             f" {' and '.join(shifted)} images of train were acquired differently from those of "
             "test: a validation split taken from train will not predict the result on test."
         )
-    return Finding(check, "warning" if shifted else "fine", len(rows), meaning)
+    return Finding(
+        check,
+        "warning" if shifted else "fine",
+        len(rows),
+        meaning,
+        compared=f"{_lower(cue.subject)}, of the patients of {sides(rows)}, within each class",
+    )
 
 
 def _lacks_jpegs(rows: pd.DataFrame, cue: _Cue) -> bool:
     return cue.name == "compression" and not (rows["format"] == "JPEG").any()
+
+
+def sides(rows: pd.DataFrame) -> str:
+    """Says which sides the splits of a table make: `"train (with val) and test"`."""
+    pool = _pool_name(rows)
+    others = [split for split in rows["split"].unique() if split not in (pool, "test")]
+    named = f"{pool} (with {', '.join(others)})" if others else pool
+    return f"{named} and test" if (rows["side"] == "test").any() else named
+
+
+def _lower(text: str) -> str:
+    return text if text.startswith("JPEG") else text[0].lower() + text[1:]
 
 
 def _pool_name(rows: pd.DataFrame) -> str:

@@ -74,13 +74,18 @@ def audit(
 
 
 def _findings(findings: pd.DataFrame) -> pd.DataFrame:
+    columns = (findings[name] for name in ("meaning", "examples", "compared"))
     meanings = [
-        f"{meaning}\ne.g. {', '.join(examples)}" if examples else meaning
-        for meaning, examples in zip(findings["meaning"], findings["examples"], strict=True)
+        "\n".join([meaning, *_listed(examples), f"compared: {compared}"])
+        for meaning, examples, compared in zip(*columns, strict=True)
     ]
     marks = findings["severity"].map(MARKS) + "\N{NO-BREAK SPACE}"
     table = findings[["check", "severity", "count"]].rename(columns={"check": "finding"})
     return table.assign(**{"severity": marks + findings["severity"], "what it means": meanings})
+
+
+def _listed(examples: list[str]) -> list[str]:
+    return [f"e.g. {', '.join(examples)}"] if examples else []
 
 
 def _medians(measured: pd.DataFrame) -> pd.DataFrame:
