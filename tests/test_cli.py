@@ -76,7 +76,7 @@ def test_audit_prints_the_worst_first_and_writes_a_page_and_json(tree, tmp_path,
 @pytest.mark.parametrize(("severity", "status"), [("severe", 1), ("warning", 0)])
 def test_audit_exits_1_for_a_severe_finding_only(tree, capsys, monkeypatch, severity, status):
     finding = {"check": "copies", "severity": severity, "count": 1234, "meaning": "word " * 40}
-    findings = pd.DataFrame([{**finding, "examples": ["a.jpeg", "\x1b[2J.jpeg"]}])
+    findings = pd.DataFrame([{**finding, "examples": ["a.jpeg", "\x1b[2J.jpeg", "\udcf6"]}])
     monkeypatch.setattr("xraylib.audit.measurements.measure", lambda table: table)
     monkeypatch.setattr("xraylib.audit.checks.findings", lambda measured, seed: findings)
     monkeypatch.setenv("COLUMNS", "50")
@@ -85,7 +85,7 @@ def test_audit_exits_1_for_a_severe_finding_only(tree, capsys, monkeypatch, seve
     assert first == f"{severity.upper():<8} copies (1,234)"
     assert max(map(len, lines[:-1])) <= 50
     # A file's name must not clear the screen.
-    assert r"  e.g. a.jpeg, '\x1b[2J.jpeg'" in lines
+    assert r"  e.g. a.jpeg, \x1b[2J.jpeg, \xf6" in lines
 
 
 def test_audit_tells_a_wrong_folder_or_an_unwritable_one_before_the_work(

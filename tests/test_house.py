@@ -19,7 +19,7 @@ WINGS = [
     "report",
 ]
 # Used by every wing, and by themselves of no wing.
-GROUND = {"errors", "backend", "files", "machine", "progress", "cache", "pruning"}
+GROUND = {"errors", "backend", "files", "names", "machine", "progress", "cache", "pruning"}
 # They put wings together.
 ROOF = {"cli", "classifier"}
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from xraylib import errors
+from xraylib import errors, names
 from xraylib.runs import execution, parameters
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -159,8 +159,7 @@ def _print_findings(findings: pd.DataFrame) -> None:
         print(fill(row["meaning"]))
         if row["examples"]:
             # A name may hold what a terminal obeys or cannot show.
-            names = [name if name.isprintable() else ascii(name) for name in row["examples"]]
-            print(fill(f"e.g. {', '.join(names)}"))
+            print(fill(f"e.g. {', '.join(map(names.shown, row['examples']))}"))
         print(fill(f"compared: {row['compared']}"))
         print()
 
@@ -183,7 +182,7 @@ def _write_audit(
         "seed": seed,
         "verdict": audit_page.verdict(findings),
         "counts": counts.to_dict("records"),
-        "findings": json.loads(findings.to_json(orient="records")),
+        "findings": findings.to_dict("records"),
     }
     html.write(out / "audit.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
     html.write(out / "audit.html", page)

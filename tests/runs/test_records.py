@@ -1,29 +1,58 @@
 import errno
 import json
+import pickle
 import subprocess
 import sys
+import types
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
-from xraylib import machine
+from xraylib import files, machine
 from xraylib.data.loading import Images
 from xraylib.data.preparation import Preparation
 from xraylib.errors import RunInProgressError
 from xraylib.runs import records
-from xraylib.runs.records import PREDICTION_COLUMNS, Run
+from xraylib.runs.records import Run
+from xraylib.runs.stored import PREDICTION_COLUMNS
 
 PARAMETERS = {"SOURCE": "synthetic", "RUN_DIR": "runs", "EPOCHS": 4, "SEED": 7, "WEIGHTS": None}
+DATA = Path("data").absolute()  # nothing here opens an image
+PATHS = [
+    "train/NORMAL/IM-0001-0001.jpeg",
+    "train/PNEUMONIA/person9_virus_1.jpeg",
+    "test/NORMAL/mine.jpeg",
+    "test/PNEUMONIA/person1_virus_1.jpeg",
+]
+TABLE = pd.DataFrame(
+    {
+        "path": [DATA / path for path in PATHS],
+        "patient": ["IM-1", "virus-9", (DATA / PATHS[2]).as_posix(), "virus-1"],
+        "split": ["validation", "validation", "test", "test"],
+        "label": [0, 1, 0, 1],
+        "subtype": ["", "virus", "", "virus"],
+        "sha256": ["0" * 64, "1" * 64, "2" * 64, "3" * 64],
+    }
+)
 
 
-def begin(folder, *, step="01_basic_cnn", fingerprint="0123456789abcdef", **parameters):
-    table = pd.DataFrame({"path": ["a", "b"], "patient": "c", "split": "test", "label": 1})
+def begin(
+    folder,
+    *,
+    step="01_basic_cnn",
+    fingerprint="0123456789abcdef",
+    table=TABLE,
+    model=None,
+    **parameters,
+):
     unreadable = {"a.jpeg": "a.jpeg is empty"}
     images = Images(table, None, Preparation(8, fit="pad"), fingerprint, unreadable)
-    return Run(folder, step=step, parameters=PARAMETERS | parameters, images=images)
+    parameters = PARAMETERS | parameters
+    return Run(folder, step=step, parameters=parameters, images=images, model=model)
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +62,8 @@ def model():
 
 
 @pytest.fixture
-def results(model, tmp_path):
+def results(model):
     """What a notebook hands to `finish`: epoch 2 is the best, a tie that its loss decides."""
-    data = tmp_path / "data"
     return {
         "model": model,
         "history": pd.DataFrame(
@@ -48,20 +76,7 @@ def results(model, tmp_path):
                 "seconds": [1.0, 0.25] * 3,
             }
         ),
-        "predictions": pd.DataFrame(
-            {
-                "path": [
-                    data / "train/NORMAL/IM-0001-0001.jpeg",
-                    data / "test/NORMAL/mine.jpeg",
-                    data / "test/PNEUMONIA/person1_virus_1.jpeg",
-                ],
-                "patient": ["IM-1", (data / "test/NORMAL/mine.jpeg").as_posix(), "virus-1"],
-                "split": ["validation", "test", "test"],
-                "label": [0, 0, 1],
-                "score": [0.25, 0.5, 1 / 3],
-                "subtype": ["", "", "virus"],
-            }
-        ),
+        "predictions": TABLE.loc[[0, 2, 3]].assign(score=[0.25, 0.5, 1 / 3]),
         "metrics": pd.DataFrame(
             {
                 "split": ["validation", "validation", "test"],
@@ -175,10 +190,12 @@ def test_a_cell_that_is_run_again_gets_its_run(tmp_path):
 
 @pytest.mark.slow
 def test_another_process_at_the_same_run_is_refused_until_it_ends(tmp_path):
+    images = Images(TABLE, None, Preparation(8), "0123456789abcdef", {})
+    (tmp_path / "images").write_bytes(pickle.dumps(images))
     code = (
-        "import sys, types; from xraylib.runs.records import Run; "
+        "import pickle, sys; from pathlib import Path; from xraylib.runs.records import Run; "
         f"run = Run({str(tmp_path)!r}, step='01_basic_cnn', parameters={PARAMETERS!r}, "
-        "images=types.SimpleNamespace(fingerprint='0123456789abcdef')); "
+        f"images=pickle.loads(Path({str(tmp_path / 'images')!r}).read_bytes())); "
         "print(run.folder.name, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -206,12 +223,15 @@ def test_a_finished_run_is_free_for_others(tmp_path, results):
 # ------------------------------------------------------------------ finish
 
 
-def test_finish_leaves_four_files_and_no_checkpoint(tmp_path, results):
+LEFT = ["history.csv", "images.csv", "model.keras", "predictions.csv", "record.json"]
+
+
+def test_finish_leaves_five_files_and_no_checkpoint(tmp_path, results):
     run = begin(tmp_path)
     (run.checkpoint / "last.npz").write_text("x")
     path = run.finish(**results)
     assert path == run.folder / "record.json"
-    assert names(run.folder) == ["history.csv", "model.keras", "predictions.csv", "record.json"]
+    assert names(run.folder) == LEFT
 
 
 def test_the_record_says_what_was_run(tmp_path, results):
@@ -233,7 +253,11 @@ def test_the_record_says_what_was_run(tmp_path, results):
         "training_seconds": 3.8,
         "device": machine.device(),
         "versions": machine.versions(),
-        "counts": [{"split": "test", "class": "PNEUMONIA", "images": 2, "patients": 1}],
+        "counts": [
+            {"split": split, "class": name, "images": 1, "patients": 1}
+            for split in ("test", "validation")
+            for name in ("NORMAL", "PNEUMONIA")
+        ],
         "unreadable": 1,
         "metrics": [
             {
@@ -253,6 +277,10 @@ def test_the_record_says_what_was_run(tmp_path, results):
         ],
         "perturbation_effects": None,
         "swap_effects": None,
+        "tree": str(DATA),
+        "classes": None,
+        "passed_over": None,
+        "patients": None,
     }
 
 
@@ -261,22 +289,20 @@ def test_paths_are_stored_from_the_data_folder_on(tmp_path, results):
     run.finish(**results)
     stored = pd.read_csv(run.folder / "predictions.csv")
     assert tuple(stored) == PREDICTION_COLUMNS
-    assert stored["path"].tolist() == [
-        "train/NORMAL/IM-0001-0001.jpeg",
-        "test/NORMAL/mine.jpeg",
-        "test/PNEUMONIA/person1_virus_1.jpeg",
-    ]
+    assert stored["path"].tolist() == [PATHS[0], *PATHS[2:]]
     assert stored["patient"].tolist() == ["IM-1", "test/NORMAL/mine.jpeg", "virus-1"]
     assert stored["score"].tolist() == [0.25, 0.5, 1 / 3]
 
 
-def test_no_file_tells_where_it_was_made(tmp_path, results):
+def test_only_the_record_tells_where_the_images_lay(tmp_path, results):
     run = begin(tmp_path)
     run.finish(**results)
-    contents = [path.read_bytes() for path in run.folder.iterdir()]
+    contents = [path.read_bytes() for path in run.folder.iterdir() if path.name != "record.json"]
     with zipfile.ZipFile(run.folder / "model.keras") as archive:
         contents += [archive.read(name) for name in archive.namelist()]
-    assert not any(str(tmp_path).encode() in content for content in contents)
+    for place in (DATA, tmp_path):
+        assert not any(str(place).encode() in content for content in contents)
+    assert str(tmp_path) not in (run.folder / "record.json").read_text()
 
 
 def test_what_is_handed_over_stays_as_it_was(tmp_path, results):
@@ -295,7 +321,7 @@ def test_the_history_can_be_read_back(tmp_path, results):
 def test_what_is_no_network_has_no_epochs(tmp_path, results):
     results |= {"model": None, "history": None}
     path = begin(tmp_path, step="00_file_metadata").finish(**results)
-    assert names(path.parent) == ["predictions.csv", "record.json"]
+    assert names(path.parent) == ["images.csv", "predictions.csv", "record.json"]
     record = one(tmp_path)
     assert (record.network, record.weight_count, record.precision) == (None, None, None)
     assert (record.epochs, record.preparation, record.is_network) == (None, None, False)
@@ -309,39 +335,52 @@ def test_bfloat16_is_told(tmp_path, results):
     assert json.loads(path.read_text())["precision"] == "bfloat16"
 
 
-@pytest.mark.parametrize("name", ["predictions.csv", "history.csv", "record.json"])
-def test_a_full_disk_keeps_the_checkpoint_and_writes_no_record(
-    tmp_path, results, monkeypatch, name
-):
-    def write(path, text):
+@pytest.mark.parametrize("name", LEFT)
+def test_what_cannot_be_written_costs_nothing_else(tmp_path, results, monkeypatch, name):
+    def whole(path):
         if path.name == name:
             raise OSError(errno.ENOSPC, "No space left on device")
-        path.write_text(text)
+        return to_disk(path)
 
     run = begin(tmp_path)
     (run.checkpoint / "last.npz").write_text("x")
-    monkeypatch.setattr(records, "_write", write)
-    with pytest.raises(OSError, match="No space left on device"):
+    to_disk = files.whole
+    monkeypatch.setattr(files, "whole", whole)
+    with pytest.raises(OSError, match=rf"\({name}: .*No space left .*without training") as error:
         run.finish(**results)
+    assert error.value.errno == errno.ENOSPC
     assert names(run.checkpoint) == ["last.npz"]
-    assert "record.json" not in names(run.folder)
+    # The record is the last, and says that the run is complete.
+    left_out = {name, "record.json"}
+    assert names(run.folder) == sorted({"checkpoint", *LEFT} - left_out)
     monkeypatch.undo()
     assert begin(tmp_path).finish(**results).exists()
 
 
 @pytest.mark.parametrize("column", ["path", "patient", "split", "label", "score"])
-def test_finish_needs_every_column(tmp_path, results, column):
+def test_finish_needs_every_column_and_keeps_what_was_trained(tmp_path, results, column):
     predictions = results["predictions"].drop(columns=column)
     run = begin(tmp_path)
     with pytest.raises(ValueError, match=f"the predictions have no column {column}"):
         run.finish(**results | {"predictions": predictions})
-    assert names(run.folder) == ["checkpoint"]
+    assert names(run.folder) == ["checkpoint", "history.csv", "images.csv", "model.keras"]
 
 
 def test_finish_needs_every_score(tmp_path, results):
     predictions = results["predictions"].assign(score=[0.5, np.nan, np.nan])
     with pytest.raises(ValueError, match="2 predictions have no score"):
         begin(tmp_path).finish(**results | {"predictions": predictions})
+
+
+def test_a_network_that_cannot_be_saved_costs_nothing_else(tmp_path, results):
+    def save(path):
+        raise NotImplementedError("no such layer")
+
+    odd = types.SimpleNamespace(name="odd", layers=[], count_params=lambda: 3, save=save)
+    run = begin(tmp_path)
+    with pytest.raises(ValueError, match=r"\(model.keras: no such layer\): what was trained"):
+        run.finish(**results | {"model": odd})
+    assert names(run.folder) == ["checkpoint", "history.csv", "images.csv", "predictions.csv"]
 
 
 # ------------------------------------------------------------------ read
@@ -363,7 +402,10 @@ def test_read_what_finish_wrote(tmp_path, results):
     assert (record.epochs, record.best_epoch, record.training_seconds) == (3, 2, 3.8)
     assert record.preparation == Preparation(8, fit="pad")
     pd.testing.assert_frame_equal(record.swap_effects, effects)
-    assert record.counts["images"].tolist() == [2]
+    assert record.counts["images"].tolist() == [1, 1, 1, 1]
+    assert record.tree == str(DATA)
+    assert record.images()["sha256"].tolist() == TABLE["sha256"].tolist()
+    assert record.images()["path"].tolist() == PATHS
     assert record.unreadable == 1
     pd.testing.assert_frame_equal(record.metrics, results["metrics"], atol=1e-6)
     assert record.perturbation_effects is None
@@ -455,6 +497,8 @@ def test_a_record_of_an_earlier_version(tmp_path):
     assert record.swap_effects["low"].isna().all() and record.swap_effects["low"].dtype == float
     assert record.perturbation_effects["perturbation"].tolist() == ["wider"]
     assert (record.device, record.counts, dict(record.versions)) == (None, None, {})
+    assert (record.tree, record.classes, record.passed_over) == (None, None, None)
+    assert record.patients is None and record.images() is None
 
 
 # ------------------------------------------------------------------ names

@@ -19,7 +19,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from xraylib import files
+from xraylib import files, names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -137,7 +137,7 @@ def write(path: Path | str, content: str) -> Path:
     path = Path(path)
     with files.whole(path) as unfinished:
         # A file name that is no UTF-8 must not cost the work of minutes.
-        unfinished.write_text(content, encoding="utf-8", errors="backslashreplace")
+        unfinished.write_text(names.encodable(content), encoding="utf-8", newline="\n")
     return path
 
 

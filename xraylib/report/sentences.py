@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from xraylib.evaluation.thresholds import Rule
-from xraylib.runs.records import Record
+from xraylib.runs.record import Record
 
 
 def run(metrics: pd.DataFrame, history: pd.DataFrame) -> str:

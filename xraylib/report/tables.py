@@ -12,7 +12,7 @@ from xraylib.evaluation.metrics import by_subtype
 from xraylib.evaluation.thresholds import Rule
 from xraylib.report import sentences
 from xraylib.report.sentences import short, signed
-from xraylib.runs.records import Record
+from xraylib.runs.record import Record
 
 # The headings of columns, and the split and metric below each.
 _HEADLINES: Final = {

@@ -9,9 +9,11 @@ METRIC_COLUMNS: Final = ("split", "rule", "threshold", "metric", "value", "low",
 _REQUIRED: Final = ("step", "parameters", "fingerprint", "finished", "metrics")
 _TYPES: Final = {
     **dict.fromkeys(("step", "fingerprint", "finished", "network", "precision", "device"), str),
+    "tree": str,
     **dict.fromkeys(("seed", "weight_count", "epochs", "best_epoch", "unreadable"), int),
     **dict.fromkeys(("metrics", "counts", "perturbation_effects", "swap_effects"), list),
-    **dict.fromkeys(("parameters", "versions", "preparation"), dict),
+    **dict.fromkeys(("classes", "passed_over"), list),
+    **dict.fromkeys(("parameters", "versions", "preparation", "patients"), dict),
 }
 # What records of earlier versions call it, and what it is called now.
 _RENAMED: Final = {

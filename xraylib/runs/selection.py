@@ -15,7 +15,7 @@ import pandas as pd
 from xraylib.evaluation import metrics, thresholds
 from xraylib.evaluation.thresholds import Rule
 from xraylib.runs import records
-from xraylib.runs.records import Record
+from xraylib.runs.record import Record, describe
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +156,7 @@ def _label(record: Record, others: Iterable[Record]) -> str:
         for key, value in record.settings.items()
         if key == "IMAGE_SIZE" or any(other.get(key) != value for other in siblings)
     }
-    return records.describe(record.step, distinct)
+    return describe(record.step, distinct)
 
 
 def _place(record: Record) -> tuple[Any, ...]:
