@@ -14,6 +14,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from xraylib import errors, names
+from xraylib.data.patients import AUTO, NAMES
 from xraylib.runs import execution, parameters
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -123,15 +124,20 @@ def _add_audit(commands: _Commands) -> None:
     audit.add_argument("folder", type=Path, help=folder)
     out = "write audit.json and audit.html there"
     audit.add_argument("--out", type=Path, metavar="DIR", help=out)
+    rule = (
+        f"how patients are told apart: {', '.join(NAMES)}, FILE.csv:COLUMN, or a regular "
+        "expression with a group; " + _DEFAULT
+    )
+    audit.add_argument("--patients", default=AUTO, metavar="RULE", help=rule)
     audit.add_argument("--seed", type=int, default=0, help=_DEFAULT)
 
 
-def _audit(folder: Path, out: Path | None, seed: int) -> int:
+def _audit(folder: Path, out: Path | None, patients: str, seed: int) -> int:
     from xraylib.audit import checks, measurements
     from xraylib.data import index
     from xraylib.report import audit_page
 
-    table = index.from_class_folders(folder)
+    table = index.from_class_folders(folder, patients=patients)
     if out:
         _make_writable(out)
     measured = measurements.measure(table)

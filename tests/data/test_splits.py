@@ -148,7 +148,10 @@ def test_real_data(real_data):
 
 
 def test_what_is_known_of_the_folder_stays_with_every_cut(table):
-    table.attrs = {"classes": ["well", "ill"], "patients": {"rule": "kaggle", "patients": 3}}
+    table.attrs = {
+        "classes": ["well", "ill"],
+        "patients": {"rule": "kaggle", "patients": 3, "unknown": 0},
+    }
     cut = splits.hold_out_validation(table)
     for part in (cut, splits.limit(cut, 2), splits.limit(cut, 0), *splits.folds(table, seed=0)):
         assert part.attrs == table.attrs

@@ -1,18 +1,17 @@
 """Report what is wrong with a collection of images, before anything is trained.
 
-Files, patients and the balance of the classes are checked here; `copies` judges copies, and
-`shortcuts` finds what separates the classes or the splits without the lungs.
+Files and the balance of the classes are checked here; `copies` judges copies, `patient_checks`
+looks at patients, and `shortcuts` finds what separates the classes or the splits without the lungs.
 """
 
 import os
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pandas as pd
 
-from xraylib.audit import copies, shortcuts
-from xraylib.audit.finding import Finding, counted, finding_of, not_judged
+from xraylib.audit import copies, patient_checks, shortcuts
+from xraylib.audit.finding import Finding, counted, finding_of
 from xraylib.data.index import class_names
 
 _LEAST_IMAGES: Final = 10
@@ -48,8 +47,8 @@ def findings(measured: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
         _misnamed(rows),
         _images_per_class(everything, names),
         *copies.find(rows),
-        _patients_across_splits(rows),
-        _unknown_patients(rows),
+        patient_checks.across_splits(rows),
+        patient_checks.unknown(rows),
         _class_priors(rows, names),
         *shortcuts.find(rows, names, seed=seed),
     ]
@@ -107,62 +106,6 @@ def _images_per_class(everything: pd.DataFrame, names: dict[int, str]) -> Findin
         f"Readable images: {listed}.{advice if few else ''}",
         [f"{place}: {count}" for place, count in few.items()][:3],
         f"the number of readable images of each class in each split with {_LEAST_IMAGES}",
-    )
-
-
-def _patients_across_splits(rows: pd.DataFrame) -> Finding:
-    check = "patients across splits"
-    if set(rows["side"]) != {"train", "test"}:
-        return not_judged(check, "there are no train and test splits")
-    if _without_patient(rows).all():
-        return not_judged(check, "no file name contains a patient number")
-    leaks = sorted(_on_both_sides(rows, rows["patient"]))
-    meaning = (
-        f"{counted(len(leaks), 'patient')} with images in train and in test, which then measures "
-        "in part how well these patients are remembered: move all images of a patient to one side."
-        if leaks
-        else "As far as file names tell, no patient has images both in train and in test."
-    )
-    numbered = rows[rows["subtype"] != ""]
-    numbers = _on_both_sides(numbered, numbered["patient"].str.rsplit("-", n=1).str[-1])
-    if numbers:
-        meaning += (
-            f" The number after 'person' alone would suggest {len(numbers)}, but bacterial and "
-            "viral patients are numbered separately."
-        )
-    return Finding(
-        check,
-        "severe" if leaks else "fine",
-        len(leaks),
-        meaning,
-        leaks[:3],
-        f"the patients of {shortcuts.sides(rows)}",
-    )
-
-
-def _on_both_sides(rows: pd.DataFrame, keys: pd.Series) -> set[str]:
-    test = rows["side"] == "test"
-    return set(keys[test]) & set(keys[~test])
-
-
-def _without_patient(rows: pd.DataFrame) -> np.ndarray:
-    """Which file names contain no patient; `index.patient_of` then uses the path as the key."""
-    pairs = zip(rows["patient"], rows["path"], strict=True)
-    return np.array([str(patient).endswith(Path(path).name) for patient, path in pairs], bool)
-
-
-def _unknown_patients(rows: pd.DataFrame) -> Finding:
-    unknown = rows[_without_patient(rows)]
-    return finding_of(
-        "unknown patients",
-        "warning" if len(unknown) > len(rows) / 10 else "note",
-        len(unknown),
-        f"{len(unknown):,} of {len(rows):,} file names contain no patient number, and each of "
-        "these images counts as a patient of its own: splits and intervals are only as good as "
-        "this guess.",
-        f"The file names distinguish {counted(rows['patient'].nunique(), 'patient')}.",
-        unknown["name"].tolist(),
-        compared="the name of each file with the rule for patients",
     )
 
 

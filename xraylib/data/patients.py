@@ -19,6 +19,7 @@ from xraylib.errors import DataSourceError
 
 AUTO: Final = "auto"
 NONE: Final = "none"
+NAMES: Final = (AUTO, *RULES, NONE)
 
 # So few patients, each of them everywhere, are no patients, but say the number of a series.
 _FEW: Final = 10
@@ -93,8 +94,38 @@ def describe(facts: Mapping[str, Any]) -> str:
         rule = " and ".join(RULES[name].words for name in names)
     sentence = f"{known:,} patient{'' if known == 1 else 's'}, by {rule}"
     if unknown:
-        sentence += f"; {unknown:,} images are of unknown patients, each counted as its own"
+        who = "image is of an unknown patient" if unknown == 1 else "images are of unknown patients"
+        sentence += f"; {unknown:,} {who}, each counted as a patient of its own"
     return f"{sentence}."
+
+
+def unit(table: pd.DataFrame) -> str:
+    """Say what is drawn where patients are resampled, for "an interval over ...".
+
+    Args:
+        table: With the columns path and patient, and perhaps with `attrs["patients"]`.
+
+    Example:
+        >>> unit(pd.DataFrame({"path": ["a/1.png", "a/2.png"], "patient": ["a/1.png", "a/2.png"]}))
+        'images'
+    """
+    facts = table.attrs.get("patients")
+    if facts is None:
+        alone = unknown(table)
+        facts = {"patients": len(alone) - alone.sum(), "unknown": alone.sum()}
+    return unit_of(facts)
+
+
+def unit_of(facts: Mapping[str, Any]) -> str:
+    """Say the same as `unit` from `attrs["patients"]`.
+
+    Example:
+        >>> unit_of({"rule": "nih", "patients": 3, "unknown": 0})
+        'patients'
+    """
+    if not facts["patients"]:
+        return "images"
+    return "known patients and single images" if facts.get("unknown") else "patients"
 
 
 def unknown(table: pd.DataFrame) -> np.ndarray:
@@ -154,13 +185,13 @@ def _searched(rule: str, paths: Sequence[str]) -> list[str]:
     except re.error as error:
         raise DataSourceError(
             f"the rule for patients is no regular expression ({error}): correct it, or give one of "
-            f"{', '.join((AUTO, *RULES, NONE))}. {received}"
+            f"{', '.join(NAMES)}. {received}"
         ) from None
     if not pattern.groups:
-        names = difflib.get_close_matches(rule.casefold(), (AUTO, *RULES, NONE), n=1)
+        names = difflib.get_close_matches(rule.casefold(), NAMES, n=1)
         meant = f"do you mean {names[0]}?" if names else "put the patient's part into brackets"
         raise DataSourceError(
-            f"the rule for patients is none of {', '.join((AUTO, *RULES, NONE))}, and as a regular "
+            f"the rule for patients is none of {', '.join(NAMES)}, and as a regular "
             f"expression it has no group: {meant} {received}"
         )
     group = "patient" if "patient" in pattern.groupindex else 1

@@ -1,7 +1,11 @@
 """Cut the table of images into train, validation and test, by patient."""
 
+import warnings
+from collections.abc import Iterator
+
 import pandas as pd
 
+from xraylib.data import patients
 from xraylib.data.index import class_names
 
 
@@ -9,7 +13,7 @@ def hold_out_validation(table: pd.DataFrame, *, share: float = 0.15, seed: int =
     """Cuts a validation split from train by patient, stratified by class.
 
     `train` and `val`, which has only 16 images in the Kaggle set, are pooled. The rows of `test`
-    stay as they are.
+    stay as they are; patients who are in test and in the pool cause a warning.
 
     Args:
         table: Table of `index.from_tree`.
@@ -26,8 +30,9 @@ def hold_out_validation(table: pd.DataFrame, *, share: float = 0.15, seed: int =
         raise ValueError(f"share of validation must be above 0 and at most .5. Received: {share}")
     table = table.copy()
     pool = table[table["split"] != "test"]
+    _warn_of_leaks(table)
     need = f"a validation share of {share} needs"
-    first = _cut(pool, round(1 / share), seed=seed, need=need, remedy="a larger share")[0]
+    first = next(_cut(pool, round(1 / share), seed=seed, need=need, remedy="a larger share"))
     table.loc[pool.index, "split"] = first["split"].to_numpy()
     return table
 
@@ -48,35 +53,54 @@ def folds(table: pd.DataFrame, *, number: int = 5, seed: int) -> list[pd.DataFra
         `split` is `"train"` or `"validation"`.
 
     Raises:
-        ValueError: `number` is below 2, or a class has fewer patients than that.
+        ValueError: `number` is below 2, or a class has too few patients to be in every fold.
     """
     if number < 2:
         raise ValueError(f"the number of folds must be 2 or more. Received: {number}")
     pool = table[table["split"] != "test"]
     remedy = "a smaller number of folds"
-    return _cut(pool, number, seed=seed, need=f"{number} folds need", remedy=remedy)
+    return list(_cut(pool, number, seed=seed, need=f"{number} folds need", remedy=remedy))
 
 
 def _cut(
     pool: pd.DataFrame, parts: int, *, seed: int, need: str, remedy: str
-) -> list[pd.DataFrame]:
+) -> Iterator[pd.DataFrame]:
     """Cuts a pool into parts that share no patient; each is the validation of one copy of it."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    patients = pool.groupby("label")["patient"].nunique()
+    noun = "images" if patients.unit(pool) == "images" else "patients"
+    counts = pool.groupby("label")["patient"].nunique()
     for label, name in class_names(pool).items():
-        if patients.get(label, 0) < parts:
+        if counts.get(label, 0) < parts:
             raise ValueError(
-                f"{name} has too few patients in train and val ({patients.get(label, 0)}): {need} "
+                f"{name} has too few {noun} in train and val ({counts.get(label, 0)}): {need} "
                 f"{parts}; give more images, or {remedy}"
             )
     splitter = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
-    folds = []
     for _, held_out in splitter.split(pool, pool["label"], pool["patient"]):
         fold = pool.assign(split="train")
         fold.loc[pool.index[held_out], "split"] = "validation"
-        folds.append(fold)
-    return folds
+        # Patients of many images, or of both classes, may leave no choice.
+        if fold.groupby("split")["label"].nunique().min() < len(counts):
+            raise ValueError(
+                f"a validation by patient would lack a class, for some patients have most images "
+                f"of one: give images of more patients, another seed, or {remedy}"
+            )
+        yield fold
+
+
+def _warn_of_leaks(table: pd.DataFrame) -> None:
+    """Warns of patients who are in test and in what becomes train and validation."""
+    in_test = table["split"] == "test"
+    shared = sorted(set(table["patient"][in_test]) & set(table["patient"][~in_test]))
+    if shared:
+        who = "patient has" if len(shared) == 1 else "patients have"
+        warnings.warn(
+            f"{len(shared):,} {who} images in test and in train or val, such as {shared[0]}: the "
+            "test then measures in part how well they are remembered; move all images of a "
+            "patient to one side",
+            stacklevel=3,
+        )
 
 
 def limit(table: pd.DataFrame, images: int, *, seed: int = 0) -> pd.DataFrame:
