@@ -76,6 +76,7 @@ def test_audit_prints_the_worst_first_and_writes_a_page_and_json(tree, tmp_path,
 @pytest.mark.parametrize(("severity", "status"), [("severe", 1), ("warning", 0)])
 def test_audit_exits_1_for_a_severe_finding_only(tree, capsys, monkeypatch, severity, status):
     finding = {"check": "copies", "severity": severity, "count": 1234, "meaning": "word " * 40}
+    finding |= {"compared": "each with each"}
     findings = pd.DataFrame([{**finding, "examples": ["a.jpeg", "\x1b[2J.jpeg", "\udcf6"]}])
     monkeypatch.setattr("xraylib.audit.measurements.measure", lambda table: table)
     monkeypatch.setattr("xraylib.audit.checks.findings", lambda measured, seed: findings)

@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pytest
 from support.runs import predictions, run
 
 from xraylib.report import tables
@@ -61,6 +62,63 @@ def test_runs_say_how_many_files_could_not_be_read(tmp_path):
         run(tmp_path, "01_cnn", predictions(0.1), seed=seed, unreadable=unreadable)
     table = tables.runs(records.read(tmp_path).records)
     assert table["unreadable"].tolist() == ["0", "2", "-"]
+
+
+BASE = {"SOURCE": "/a/set", "IMAGE_SIZE": 64, "EPOCHS": 4, "LIMIT": 0, "SEED": 0, "RUN_DIR": "r"}
+
+
+def two(folder, first=None, second=None, **more):
+    """The table of two runs, the second of other parameters or another record."""
+    run(folder, "01_cnn", predictions(0.1), name="a", parameters=BASE | (first or {}))
+    run(folder, "01_cnn", predictions(0.1), name="b", parameters=BASE | (second or {}), **more)
+    return tables.runs(records.read(folder).records)
+
+
+@pytest.mark.parametrize(
+    ("other", "shown"),
+    [
+        ({"LIMIT": 8}, ["-", "8"]),
+        ({"LEARNING_RATE": 1e-4}, ["0.001", "0.0001"]),
+        ({"RANDOM_SCALE": 0.35}, ["-", "0.35"]),
+        ({"BATCH_SIZE": 16}, ["32", "16"]),
+        ({"EPOCHS": 9}, ["4", "9"]),
+        ({"SOURCE": "/b/other"}, ["set", "other"]),
+        ({"SOURCE": "/b/set"}, ["/a/set", "/b/set"]),
+        ({"POSITIVE": "sick"}, ["-", "sick"]),
+        ({"WEIGHTS": "imagenet"}, ["-", "imagenet"]),
+        ({"PATIENTS": "a\nb"}, ["auto", r"a\x0ab"]),
+    ],
+    ids=str,
+)
+def test_runs_show_each_parameter_that_tells_them_apart(tmp_path, other, shown):
+    both = {"LEARNING_RATE": 1e-3, "RANDOM_SCALE": 0.0, "BATCH_SIZE": 32, "WEIGHTS": ""}
+    both |= {"POSITIVE": "", "PATIENTS": "auto"}
+    table = two(tmp_path, both, both | other)
+    (name,) = other
+    assert list(table)[:6] == ["run", "px", "epochs", "seed", name, "validation AUC"]
+    assert table[name].tolist() == shown
+
+
+@pytest.mark.parametrize("other", [{}, {"SEED": 1}, {"RUN_DIR": "s"}, {"IMAGE_SIZE": 96}], ids=str)
+def test_what_does_not_differ_or_has_its_column_has_none(tmp_path, other):
+    assert list(two(tmp_path, second=other))[4] == "validation AUC"
+
+
+def test_a_parameter_that_did_not_exist_yet_was_off(tmp_path):
+    table = two(tmp_path, {}, {"RANDOM_SCALE": 0.35})
+    assert table["RANDOM_SCALE"].tolist() == ["-", "0.35"]
+
+
+def test_a_parameter_that_another_step_lacks_does_not_differ(tmp_path):
+    run(tmp_path, "00_trees", predictions(0.1), network=None, parameters={"SEED": 0})
+    run(tmp_path, "01_cnn", predictions(0.1), parameters=BASE | {"BATCH_SIZE": 32})
+    assert list(tables.runs(records.read(tmp_path).records))[4] == "validation AUC"
+
+
+def test_runs_on_other_data_show_which_and_when(tmp_path):
+    table = two(tmp_path, fingerprint="fedcba9876543210", finished="2026-01-02T03:04:05+00:00")
+    assert table["data"].tolist() == ["01234567", "fedcba98"]
+    assert table["finished"].tolist() == ["2026-01-01T00:00:00", "2026-01-02T03:04:05"]
 
 
 def reached(runs=1):

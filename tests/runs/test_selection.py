@@ -12,6 +12,10 @@ from xraylib.evaluation.thresholds import Rule
 from xraylib.runs import selection
 
 SCORED = predictions(0.3, images=16)
+DAY = "2026-01-{:02}T00:00:00+00:00"
+# Three test images that were in the folder of the wrong class.
+WRONG = SCORED.copy()
+WRONG.loc[WRONG.query("split == 'test' and label == 0").index[:3], "label"] = 1
 
 
 def plant(folder, *, step="01_cnn", seed=0, scored=SCORED, parameters=None, **more):
@@ -100,8 +104,8 @@ def test_what_cannot_be_compared_is_left_out_by_name(tmp_path):
     plant(tmp_path / "nan", scored=SCORED.assign(score=np.nan), metrics=[])
     plant(tmp_path / "outside", scored=SCORED.assign(score=1.5), metrics=[])
     plant(tmp_path / "one", scored=SCORED.assign(label=0), metrics=[])
-    plant(tmp_path / "fewer", scored=SCORED[SCORED["patient"] != "test 0"])
-    plant(tmp_path / "mixed", seed=1, fingerprint="ffff")
+    plant(tmp_path / "fewer", seed=3, scored=SCORED[SCORED["patient"] != "test 0"])
+    plant(tmp_path / "mixed", step="02_cnn", seed=1, fingerprint="ffff", finished=DAY.format(1))
     (tmp_path / "dead" / "checkpoint").mkdir(parents=True)
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "record.json").write_text("{")
@@ -110,8 +114,8 @@ def test_what_cannot_be_compared_is_left_out_by_name(tmp_path):
         "nan": "32 predictions have no score",
         "outside": r"scores outside \[0, 1\]",
         "one": r"labels \[0\]",
-        "fewer": "tested on other images",
-        "mixed": "other data than the other networks of seed 1",
+        "fewer": r"tested on other data than good-2, whose data 4 of 5 runs have \(14 and 16 test",
+        "mixed": r"with seed 1, .* other data than good-1, which is later; as many .* \(1 each\)",
         "dead": "not finished",
         "torn": "record cannot be read",
     }
@@ -120,6 +124,86 @@ def test_what_cannot_be_compared_is_left_out_by_name(tmp_path):
     for name, message in messages.items():
         assert re.search(message, left_out[name]), left_out[name]
     assert labels(tmp_path) == {"01_cnn, 64 px": [0, 1, 2]}
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("a", "b"), ("b", "a")])
+def test_the_run_on_corrected_labels_counts_and_not_the_one_before(tmp_path, wrong, right):
+    plant(tmp_path / wrong, scored=WRONG, fingerprint="wrong", finished=DAY.format(1))
+    plant(tmp_path / right, fingerprint="right", finished=DAY.format(2))
+    (record,) = selection.comparable(tmp_path).records
+    assert record.folder.name == right
+    reason = f"run again later on other data as {right} (3 of 16 test images have another label)"
+    assert reasons(tmp_path) == {wrong: reason}
+
+
+def test_one_run_on_corrected_labels_puts_all_on_the_old_ones_out_of_date(tmp_path):
+    for number, step in enumerate(("01_cnn", "02_cnn", "03_cnn"), start=1):
+        plant(tmp_path / step, step=step, scored=WRONG, finished=DAY.format(number))
+    plant(tmp_path / "again", step="01_cnn", fingerprint="right", finished=DAY.format(9))
+    assert labels(tmp_path) == {"01_cnn, 64 px": [0]}
+    left_out = reasons(tmp_path)
+    assert set(left_out) == {"01_cnn", "02_cnn", "03_cnn"}
+    for step in ("02_cnn", "03_cnn"):
+        assert left_out[step].startswith(
+            "tested on other data than again, which was finished after"
+        )
+        assert "3 of 16 test images have another label" in left_out[step]
+
+
+def test_other_training_data_on_the_same_test_images(tmp_path):
+    plant(tmp_path / "first", fingerprint="wrong", finished=DAY.format(1))
+    plant(tmp_path / "second", step="02_cnn", fingerprint="wrong", finished=DAY.format(2))
+    plant(tmp_path / "again", fingerprint="right", finished=DAY.format(3))
+    assert labels(tmp_path) == {"01_cnn, 64 px": [0]}
+    left_out = reasons(tmp_path)
+    assert left_out["first"] == "run again later on other data as again"
+    assert left_out["second"].startswith("with seed 0, trained or tested on other data than again")
+
+
+def test_a_tie_between_data_is_named_and_the_later_counts(tmp_path):
+    plant(tmp_path / "later", step="01_cnn", finished=DAY.format(2))
+    plant(tmp_path / "earlier", step="02_cnn", scored=WRONG, finished=DAY.format(1))
+    assert labels(tmp_path) == {"01_cnn, 64 px": [0]}
+    (reason,) = reasons(tmp_path).values()
+    assert "later, which is later; as many runs have the one data as the other (1 each)" in reason
+
+
+def test_most_runs_count_where_none_was_replaced(tmp_path):
+    for seed in (0, 1):
+        plant(tmp_path / f"most-{seed}", seed=seed)
+    plant(tmp_path / "odd", step="02_cnn", scored=WRONG, finished=DAY.format(9))
+    assert labels(tmp_path) == {"01_cnn, 64 px": [0, 1]}
+    assert "whose data 2 of 3 runs have" in reasons(tmp_path)["odd"]
+
+
+def test_two_runs_of_which_none_is_later_are_both_left_out(tmp_path):
+    plant(tmp_path / "a", finished=DAY.format(1))
+    plant(tmp_path / "b", scored=WRONG, finished=DAY.format(1))
+    plant(tmp_path / "other", step="02_cnn", finished=DAY.format(1))
+    assert labels(tmp_path) == {"02_cnn, 64 px": [0]}
+    assert set(reasons(tmp_path)) == {"a", "b"}
+
+
+def test_the_same_run_twice_is_one_seed(tmp_path):
+    plant(tmp_path / "copies" / "a", finished=DAY.format(1))
+    plant(tmp_path / "b", finished="2026-01-01T05:00:00+05:00")
+    plant(tmp_path / "c", finished=DAY.format(2))
+    assert labels(tmp_path) == {"01_cnn, 64 px": [0]}
+    assert reasons(tmp_path)["b"] == "run again later on the same data as c"
+
+
+def test_a_copy_of_the_whole_folder_below_it_changes_nothing(tmp_path):
+    plant(tmp_path / "run")
+    plant(tmp_path / "backup" / "run")
+    assert labels(tmp_path) == {"01_cnn, 64 px": [0]}
+    assert reasons(tmp_path)["run"] == "finished when run was, on the same data"
+
+
+def test_time_zones_are_minded(tmp_path):
+    plant(tmp_path / "a", scored=WRONG, finished="2026-01-02T01:00:00+09:00")
+    plant(tmp_path / "b", finished="2026-01-01T20:00:00+00:00")
+    (record,) = selection.comparable(tmp_path).records
+    assert record.folder.name == "b"
 
 
 def test_a_run_that_is_trained_again_is_not_unfinished(tmp_path):

@@ -1,11 +1,13 @@
 """Turn tables of numbers into tables for readers, with intervals as text."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from xraylib import names
 from xraylib.evaluation.calibration import net_benefit
 from xraylib.evaluation.calibration import reliability as reliability_of
 from xraylib.evaluation.metrics import by_subtype
@@ -14,6 +16,8 @@ from xraylib.report import sentences
 from xraylib.report.sentences import short, signed
 from xraylib.runs.record import Record
 
+# Parameters with a column of their own, or that are a place.
+_OWN: Final = ("IMAGE_SIZE", "SEED", "RUN_DIR")
 # The headings of columns, and the split and metric below each.
 _HEADLINES: Final = {
     "validation AUC": ("validation", "AUC"),
@@ -48,24 +52,71 @@ def runs(records: Sequence[Record]) -> pd.DataFrame:
 
     Returns:
         The columns run (the folder's name, which begins with the step's), px, epochs (the best of
-        how many), seed, validation AUC, and of test AUC, accuracy, sensitivity and specificity,
-        all with their intervals; and unreadable, how many files were left out because they cannot
-        be read, where there are any. What does not apply, as the epochs of a baseline, is a dash.
+        how many), seed; one for each other parameter in which two of the runs differ, under its own
+        name; data (of the fingerprint) and finished, where runs of the same seed saw other data;
+        validation AUC, and of test AUC, accuracy, sensitivity and specificity, all with their
+        intervals; and unreadable, how many files were left out because they cannot be read, where
+        there are any. What does not apply, as the epochs of a baseline, is a dash.
     """
+    differing = _differing(records)
+    by_seed: dict[object, set[str]] = {}
+    for record in records:
+        by_seed.setdefault((record.seed, record.settings.get("LIMIT")), set()).add(
+            record.fingerprint
+        )
     rows = []
     for record in records:
         row = {
-            "run": record.folder.name,
+            "run": names.shown(record.folder.name),
             "px": str(record.settings.get("IMAGE_SIZE", "-")),
             "epochs": f"{record.best_epoch} of {record.epochs}" if record.epochs else "-",
             "seed": record.seed,
         }
+        row |= {name: _parameter(record, name, records) for name in differing}
+        if any(len(fingerprints) > 1 for fingerprints in by_seed.values()):
+            row |= {"data": record.fingerprint[:8], "finished": record.finished[:19]}
         at_half = record.metrics[record.metrics["rule"] == Rule.HALF]
         row |= dict.fromkeys(_HEADLINES, "-") | _headlines(at_half)
         if any(each.unreadable for each in records):
             row["unreadable"] = "-" if record.unreadable is None else str(record.unreadable)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _differing(records: Sequence[Record]) -> list[str]:
+    """The parameters in which two runs differ, in their order; those that have a column are not.
+
+    What a run lacks was off in its version, and does not apply to another step.
+    """
+    known = dict.fromkeys(name for record in records for name in record.parameters)
+
+    def differs(name: str) -> bool:
+        values = {_text(each.parameters[name]) for each in records if name in each.parameters}
+        of_steps: dict[str, set[str]] = {}
+        for each in records:
+            of_steps.setdefault(each.step, set()).add(_text(each.parameters.get(name)))
+        return max(map(len, [values, *of_steps.values()])) > 1
+
+    return [name for name in known if name not in _OWN and differs(name)]
+
+
+def _parameter(record: Record, name: str, records: Sequence[Record]) -> str:
+    """A parameter as text; of a folder its name, where that tells it from the others."""
+    if name not in record.parameters:
+        return "-"
+    text = _text(record.parameters[name])
+    if name != "SOURCE":
+        return text
+    sources = {_text(each.parameters[name]) for each in records if name in each.parameters}
+    short = {Path(source).name for source in sources}
+    return Path(text).name if len(short) == len(sources) else text
+
+
+def _text(value: object) -> str:
+    """What is off, as 0, empty or None, is one value; 0.1 and 1e-1 as well."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return names.shown(value) if value else "-"
 
 
 def steps(averages: pd.DataFrame) -> pd.DataFrame:

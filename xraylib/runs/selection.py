@@ -1,13 +1,13 @@
 """Choose the runs of a folder whose numbers may stand side by side, grouped into steps."""
 
 import dataclasses
+import datetime
 import hashlib
 import json
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -83,38 +83,38 @@ class Selection:
 def comparable(folder: Path | str) -> Selection:
     """Select the runs in a folder that were tested on the same images, step by step.
 
-    Left out by name are a run that is not finished or cannot be read, predictions that are missing
-    or do not hold what they should, a test of one class, a test of other images than most runs
-    have, and a network that saw other data than the others of its seed. Where a record's metrics
-    are not those of the scores stored beside it, they are computed again from the scores.
+    Left out by name, with the reason, are:
+
+    - a run that is not finished or cannot be read, or whose predictions are missing or do not hold
+      what they should;
+    - a run whose step and seed were run again later, for instance on corrected labels;
+    - a run that was tested on other images, labels or patients. Data on which a run was replaced
+      by a later one on other data are out of date; of the rest those count that most runs have,
+      and of as many those of the later run;
+    - in the same way, a network that saw other data than the others of its seed.
+
+    Where a record's metrics are not those of the scores stored beside it, they are computed again
+    from the scores.
 
     Raises:
         ValueError: There are no records, or none that can be compared.
     """
     reading = records.read(folder)
     left_out = dict(reading.problems.itertuples(index=False, name=None))
-    readable: list[tuple[Record, pd.DataFrame, str]] = []
-    fingerprints: dict[int | None, list[str]] = {}
+    readable: list[_Candidate] = []
     for record in reading.records:
         try:
             predictions = record.predictions()
-            readable.append((record, predictions, _tested_on(predictions)))
+            readable.append(_Candidate(record, predictions, _tested_on(predictions)))
         except ValueError as error:
             left_out[record.folder.name] = str(error)
-        else:
-            if record.is_network:
-                fingerprints.setdefault(record.seed, []).append(record.fingerprint)
-    digests = [digest for _, _, digest in readable]
+    chosen, replaced = _latest(readable, left_out)
+    chosen = _of_one_test(chosen, replaced, left_out)
+    for seed in {each.record.seed for each in chosen if each.record.is_network}:
+        chosen = _of_one_training(chosen, seed, replaced, left_out)
     groups: dict[str, list[tuple[Record, pd.DataFrame]]] = {}
-    for record, predictions, digest in readable:
-        # Of several that are most frequent, `mode` takes the first.
-        if digest != statistics.mode(digests):
-            left_out[record.folder.name] = "tested on other images than most runs in this folder"
-        elif record.is_network and record.fingerprint != statistics.mode(fingerprints[record.seed]):
-            reason = f"other data than the other networks of seed {record.seed}"
-            left_out[record.folder.name] = reason
-        else:
-            groups.setdefault(record.name, []).append((record, predictions))
+    for each in chosen:
+        groups.setdefault(each.record.name, []).append((each.record, each.predictions))
     if not groups:
         reasons = "; ".join(f"{run}: {reason}" for run, reason in left_out.items())
         raise ValueError(f"no run in {folder} can be compared with another: {reasons}")
@@ -130,6 +130,143 @@ def best(steps: Sequence[Step], reached: pd.DataFrame) -> Step:
     values = dict(zip(auc["step"], auc["value"], strict=True))
     networks = [step for step in steps if step.is_network]
     return max(networks or steps, key=lambda step: values[step.label])
+
+
+class _Candidate(NamedTuple):
+    """A run that can be read, with what `_tested_on` says."""
+
+    record: Record
+    predictions: pd.DataFrame
+    tested_on: str
+
+    @property
+    def finished(self) -> datetime.datetime:
+        """When; the beginning of time where the record does not say it in ISO format."""
+        try:
+            time = datetime.datetime.fromisoformat(self.record.finished)
+        except ValueError:
+            time = datetime.datetime.min
+        return time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+
+
+def _latest(
+    runs: list[_Candidate], left_out: dict[str, str]
+) -> tuple[list[_Candidate], list[tuple[_Candidate, _Candidate]]]:
+    """The last run of each step and seed, and each of the others with the one that replaced it."""
+    by_run: dict[tuple[str, int | None], list[_Candidate]] = {}
+    for run in sorted(runs, key=lambda run: run.finished):
+        by_run.setdefault((run.record.name, run.record.seed), []).append(run)
+    kept, replaced = [], []
+    for *earlier, last in by_run.values():
+        unclear = False
+        for run in earlier:
+            other = run.record.fingerprint, run.tested_on
+            data = "other" if other != (last.record.fingerprint, last.tested_on) else "the same"
+            reason = f"run again later on {data} data as {last.record.folder.name}"
+            if run.finished == last.finished:
+                reason = f"finished when {last.record.folder.name} was, on {data} data"
+            left_out[run.record.folder.name] = reason + _difference(run, last)
+            if run.finished == last.finished and data == "other":
+                unclear = True
+                left_out[last.record.folder.name] = (
+                    f"finished when {run.record.folder.name} was, on other data"
+                    f"{_difference(last, run)}: remove one of the two"
+                )
+        if not unclear:
+            kept.append(last)
+            replaced += [(run, last) for run in earlier]
+    return kept, replaced
+
+
+def _of_one_test(
+    runs: list[_Candidate],
+    replaced: list[tuple[_Candidate, _Candidate]],
+    left_out: dict[str, str],
+) -> list[_Candidate]:
+    """The runs that were tested on the same images, labels and patients."""
+    old = {run.tested_on for run, later in replaced if run.tested_on != later.tested_on}
+    groups: dict[str, list[_Candidate]] = {}
+    for run in runs:
+        groups.setdefault(run.tested_on, []).append(run)
+    return _one_of(groups, old, "tested on", left_out)
+
+
+def _of_one_training(
+    runs: list[_Candidate],
+    seed: int | None,
+    replaced: list[tuple[_Candidate, _Candidate]],
+    left_out: dict[str, str],
+) -> list[_Candidate]:
+    """The runs without the networks of one seed that saw other data than the others of it."""
+    old = {
+        run.record.fingerprint
+        for run, later in replaced
+        if run.record.fingerprint != later.record.fingerprint
+    }
+    groups: dict[str, list[_Candidate]] = {}
+    others = []
+    for run in runs:
+        if run.record.is_network and run.record.seed == seed:
+            groups.setdefault(run.record.fingerprint, []).append(run)
+        else:
+            others.append(run)
+    return others + _one_of(groups, old, f"with seed {seed}, trained or tested on", left_out)
+
+
+def _one_of(
+    groups: dict[str, list[_Candidate]], old: set[str], what: str, left_out: dict[str, str]
+) -> list[_Candidate]:
+    """The runs of the data that count: not out of date, of most runs, of the latest run."""
+
+    def rank(data: str) -> tuple[bool, int, datetime.datetime]:
+        return data not in old, len(groups[data]), max(run.finished for run in groups[data])
+
+    if not groups:
+        return []
+    chosen = max(groups, key=rank)
+    runs = groups[chosen]
+    latest = max(runs, key=lambda run: run.finished)
+    for data, others in groups.items():
+        if data == chosen:
+            continue
+        count = f"{len(runs)} of {len(runs) + len(others)} runs"
+        if data in old and chosen not in old:
+            why = "which was finished after these data were replaced by others"
+        elif len(runs) > len(others):
+            why = f"whose data {count} have"
+        else:
+            why = f"which is later; as many runs have the one data as the other ({len(runs)} each)"
+        for run in others:
+            left_out[run.record.folder.name] = (
+                f"{what} other data than {latest.record.folder.name}, {why}"
+                f"{_difference(run, latest)}"
+            )
+    return runs
+
+
+def _difference(run: _Candidate, other: _Candidate) -> str:
+    """How the tests of two runs differ, as the end of a sentence."""
+    tests = [
+        each.predictions[each.predictions["split"] == "test"].set_index("path")
+        for each in (run, other)
+    ]
+    # A file keeps its name when it is moved into the folder of the other class.
+    moved = [test.set_index(test.index.map(lambda path: Path(path).name)) for test in tests]
+    first, second = moved if all(test.index.is_unique for test in moved) else tests
+    if not (first.index.is_unique and second.index.is_unique):
+        return ""
+    shared = first.index.intersection(second.index)
+    parts = []
+    if len(shared) < max(len(first), len(second)):
+        parts.append(f"{len(first)} and {len(second)} test images, {len(shared)} in common")
+    for column, noun in (
+        ("label", "test images have another label"),
+        ("patient", "have another patient"),
+    ):
+        differ = first.loc[shared, column].astype(str) != second.loc[shared, column].astype(str)
+        if differ.any():
+            parts.append(f"{int(differ.sum())} of {len(shared)} {noun}")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _steps(groups: dict[str, list[tuple[Record, pd.DataFrame]]]) -> tuple[Step, ...]:
