@@ -8,11 +8,14 @@ from xraylib.data.augmentation import Augmentation, recompressed
 
 NAMES = [field.name for field in fields(Augmentation)]
 EVERYTHING = {
-    **{"scale": 0.35, "rotation": 10, "shift": 0.1, "flip": True},
+    **{"crop": 0.5, "borrow": 1.0, "scale": 0.35, "rotation": 10, "shift": 0.1, "flip": True},
     **{"gamma": 0.35, "contrast": 0.35, "blur": 1.0, "sharpen": 1.5, "noise": 8.0},
     "recompress": True,
 }
+# `size` is no change of its own.
+CHANGES = [name for name in NAMES if name != "size"]
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 24)).astype(np.uint8)
+DONOR = NOISE[::-1] // 2
 
 
 class Fixed:
@@ -21,20 +24,23 @@ class Fixed:
     def __init__(self, *ends):
         self.ends = list(ends)
         self.standard_normal = np.random.default_rng(0).standard_normal
+        self.random = lambda: 0.0
 
     def uniform(self, low, high):
         end = self.ends.pop(0) if self.ends else "high"
         return low if end == "low" else high
 
 
-def changed(pixels, *ends, **options):
-    return Augmentation(**options).apply(np.array(pixels, np.uint8), Fixed(*ends))
+def changed(pixels, *ends, donor=None, **options):
+    return Augmentation(**options).apply(np.array(pixels, np.uint8), Fixed(*ends), donor)
 
 
 def of_seeds(count, **options):
     """What becomes of NOISE with each of some random seeds, as bytes."""
     made = Augmentation(**options)
-    return [made.apply(NOISE, np.random.default_rng(seed)).tobytes() for seed in range(count)]
+    return [
+        made.apply(NOISE, np.random.default_rng(seed), DONOR).tobytes() for seed in range(count)
+    ]
 
 
 # ------------------------------------------------------------------ all of it
@@ -56,14 +62,14 @@ def test_whether_anything_is_asked_for():
 @pytest.mark.parametrize("shape", [(24, 24), (24, 24, 1), (16, 36, 1)])
 @pytest.mark.parametrize("fields", [{"scale": 0.35}, EVERYTHING], ids=["scale", "everything"])
 def test_shape_and_dtype_stay(fields, shape):
-    result = Augmentation(**fields).apply(NOISE.reshape(shape), np.random.default_rng(0))
+    result = Augmentation(**fields).apply(NOISE.reshape(shape), np.random.default_rng(0), DONOR)
     assert result.shape == shape
     assert result.dtype == np.uint8
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHANGES)
 def test_chance_is_the_given_one(name):
-    value = {"recompress": True, "flip": True, "shift": 0.5}.get(name, 1.0)
+    value = {"recompress": True, "flip": True, "shift": 0.5, "crop": 0.1}.get(name, 1.0)
     results = of_seeds(16, **{name: value})
     assert results == of_seeds(16, **{name: value})
     assert len(set(results)) > (1 if name == "flip" else 4)
@@ -71,7 +77,7 @@ def test_chance_is_the_given_one(name):
 
 def test_the_image_itself_is_left_alone():
     pixels = NOISE.copy()
-    Augmentation(**EVERYTHING).apply(pixels, np.random.default_rng(0))
+    Augmentation(**EVERYTHING).apply(pixels, np.random.default_rng(0), DONOR)
     np.testing.assert_array_equal(pixels, NOISE)
 
 
@@ -93,6 +99,44 @@ def test_width_and_height_have_factors_of_their_own_and_what_grows_out_is_cut():
     # The other way round, no row is where it was, and all columns are alike.
     wide = changed(column.T, "low", "high", scale=1)
     assert wide.tolist() == [[30, 50, 70, 90]] * 4
+
+
+def test_a_crop_is_a_box_of_the_image():
+    # Drawn: the least area, 1/4, as a square, then the largest offsets: the last quarter.
+    square = np.arange(16).reshape(4, 4) * 10
+    crop = Augmentation(crop=0.25, size=2)
+    assert crop.apply(square.astype(np.uint8), Ratio1()).tolist() == [[100, 110], [140, 150]]
+
+
+class Ratio1(Fixed):
+    """Draws the least area, a square, and the largest offsets."""
+
+    def uniform(self, low, high):
+        return 0.0 if low == -1 else low if high == 1 and low > 0 else high
+
+
+def test_the_result_of_a_crop_has_the_size_asked_for():
+    for shape in [(40, 30), (40, 30, 1)]:
+        image = np.zeros(shape, np.uint8)
+        result = Augmentation(crop=0.1, size=16).apply(image, np.random.default_rng(0))
+        assert result.shape == (16, 16, *shape[2:])
+
+
+def test_borrowed_greys_are_those_of_the_same_quantiles():
+    image, donor = np.array([[0, 10], [20, 30]]), np.array([[100, 110, 140, 200]], np.uint8)
+    assert changed(image, donor=donor, borrow=1).tolist() == [[100, 110], [140, 200]]
+    # The lowest strength, one half: in the middle between its own and the donor's.
+    assert changed(image, "low", donor=donor, borrow=1).tolist() == [[50, 60], [80, 115]]
+
+
+def test_no_greys_without_a_donor():
+    with pytest.raises(ValueError, match="borrow needs a donor"):
+        changed([[0, 1]], borrow=1)
+
+
+def test_size_without_crop():
+    with pytest.raises(ValueError, match=r"size must be 0 or, together with crop.*Received: 64"):
+        Augmentation(size=64)
 
 
 def test_a_quarter_turn_is_exact():
@@ -178,6 +222,8 @@ def test_a_lower_quality_leaves_less():
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
+        ("crop", 1.5, r"crop must be from 0, for none, to 1\. Received: 1\.5"),
+        ("borrow", -1, r"borrow must be from 0, for none, to 1\. Received: -1"),
         ("scale", -0.1, r"scale must be from 0, for none, to 1\. Received: -0\.1"),
         ("scale", 35, r"scale must be from 0, for none, to 1\. Received: 35"),
         ("rotation", 181, r"rotation must be .* to 180\. Received: 181"),
@@ -207,4 +253,4 @@ def test_out_of_range(name, value, message):
 )
 def test_what_is_no_image(pixels, received):
     with pytest.raises(ValueError, match=rf"give one image\. Received: {received}"):
-        Augmentation(**EVERYTHING).apply(pixels, np.random.default_rng(0))
+        Augmentation(**EVERYTHING).apply(pixels, np.random.default_rng(0), DONOR)

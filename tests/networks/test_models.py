@@ -8,7 +8,7 @@ from support import jax
 from support.trainings import computes_bfloat16
 
 from xraylib.networks import models, precision
-from xraylib.networks.models import basic_cnn, resnet50, tuned_cnn, vgg19
+from xraylib.networks.models import basic_cnn, efficientnet_lite0, resnet50, tuned_cnn, vgg19
 
 slow = pytest.mark.slow
 # Each builder with the smallest image that it takes.
@@ -19,6 +19,7 @@ each = pytest.mark.parametrize(
         pytest.param(tuned_cnn, 22, id="tuned_cnn"),
         pytest.param(vgg19, 32, id="vgg19", marks=slow),
         pytest.param(resnet50, 32, id="resnet50", marks=slow),
+        pytest.param(efficientnet_lite0, 32, id="efficientnet_lite0", marks=slow),
     ],
 )
 
@@ -123,6 +124,14 @@ def test_parameters_of_resnet50(zeros):
     assert network.count_params() == 23_587_712 + 2049
     # With the original's 1000 classes: 25.6 million, as published.
     assert resnet50(32, classes=1000).count_params() == 25_636_712
+
+
+@slow
+def test_parameters_of_efficientnet_lite0(zeros):
+    # With the original's 1000 classes: 4.7 million, as published; the running means and variances
+    # of 49 normalizations are counted, too.
+    network = efficientnet_lite0(32, classes=1000)
+    assert sum(np.prod(weight.shape) for weight in network.trainable_weights) == 4_652_008
 
 
 # ------------------------------------------------------------------ wrong arguments
@@ -322,6 +331,24 @@ def test_imagenet(build, published, monkeypatch):
 
     monkeypatch.setattr(keras.applications, published, online)
     assert same(weights(build(32, weights="imagenet"))[:-2], weights(downloaded))
+
+
+@slow
+def test_imagenet_weights_in_the_box():
+    packed = np.load(models.IMAGENET_LITE0)
+    network = efficientnet_lite0(32, weights="imagenet", seed=1)
+    *base, kernel, _ = network.weights
+    assert [weight.path for weight in base] == list(packed)
+    assert all(np.array_equal(weight, packed[weight.path]) for weight in base)
+    assert same([kernel.numpy()], weights(efficientnet_lite0(32, seed=1))[-2:-1])
+
+
+@slow
+def test_a_base_serves_any_size_and_head(tmp_path):
+    trained = efficientnet_lite0(32, classes=3, seed=1)
+    trained.save(tmp_path / "trained.keras")
+    larger = efficientnet_lite0(48, classes=3, weights=tmp_path / "trained.keras")
+    assert same(weights(larger), weights(trained))
 
 
 # ------------------------------------------------------------------ another backend

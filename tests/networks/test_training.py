@@ -18,6 +18,7 @@ from support.trainings import (
 )
 
 from xraylib.data.augmentation import Augmentation
+from xraylib.data.loading import Batches
 from xraylib.evaluation import metrics
 from xraylib.networks import training
 from xraylib.networks.training import HISTORY_COLUMNS, fit
@@ -333,6 +334,62 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32(tmp_path):
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
     assert model.predict_on_batch(pixels).dtype == np.float32
     assert np.isfinite(run.history["loss"]).all()
+
+
+# ------------------------------------------------------------------ fine-tuning
+
+SEVERAL = {"schedule": "cosine", "precision": "float32", "learning_rate": 0.03, "epochs": 3}
+
+
+def of_three_kinds(count, **more):
+    labels = np.arange(count) % 3
+    pixels = np.random.default_rng(count).integers(0, 256, (count, 8, 8, 1), dtype=np.uint8)
+    return Batches(
+        pixels // (labels + 1)[:, None, None, None].astype(np.uint8),
+        labels,
+        np.arange(count),
+        batch_size=8,
+        **more,
+    )
+
+
+def fine_tune(folder, **more):
+    model = network(classes=3)
+    data = of_three_kinds(32, shuffle=True)
+    history = fit(model, data, of_three_kinds(18), folder=folder, **SEVERAL | more)
+    return SimpleNamespace(model=model, history=history, folder=folder)
+
+
+def test_fine_tuning_ends_with_the_average_of_the_weights_in_the_last_epoch(tmp_path):
+    run = fine_tune(tmp_path)
+    optimizer = run.model.optimizer
+    averages = [average.numpy() for average in optimizer._model_variables_moving_average]
+    for weight, average in zip(run.model.trainable_variables, averages, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), average)
+    with np.load(tmp_path / "last.npz") as last:
+        assert not np.array_equal(last["arr_0"], averages[0])  # where the training stood
+    scores = run.model.predict(of_three_kinds(18), verbose=0)
+    right = np.mean((1 - scores[:, 0] >= 0.5) == (of_three_kinds(18).labels > 0))
+    assert run.history.query("split == 'validation'")["accuracy"].iloc[-1] == pytest.approx(right)
+
+
+def test_the_rate_rises_for_an_epoch_and_falls_to_nothing(tmp_path):
+    run = fine_tune(tmp_path)
+    rates = [float(run.model.optimizer._learning_rate(step)) for step in (0, 2, 4, 8, 12)]
+    assert rates == pytest.approx([0, 0.015, 0.03, 0.015, 0])
+
+
+def test_fine_tuning_killed_and_resumed_is_uninterrupted(tmp_path, monkeypatch):
+    expected = fine_tune(tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at_batch(patch, 4 + 2)
+        fine_tune(tmp_path / "killed")
+    assert_same(fine_tune(tmp_path / "killed"), expected)
+
+
+def test_unknown_schedule(tmp_path):
+    with pytest.raises(ValueError, match=r'must be "constant" or "cosine"\. Received: \'linear\''):
+        fine_tune(tmp_path, schedule="linear")
 
 
 # ------------------------------------------------------------------ errors

@@ -19,7 +19,7 @@ computes_bfloat16 = pytest.mark.skipif(
 )
 
 
-def network(*, units=4, seed=0):
+def network(*, units=4, classes=1, seed=0):
     """A tiny network with the layer names of `models`, and dropout, which has a state too."""
     inputs = keras.Input((8, 8, 1), dtype="uint8", name="pixels")
     x = keras.layers.Rescaling(1 / 255, name="rescaling")(inputs)
@@ -29,12 +29,13 @@ def network(*, units=4, seed=0):
     )(x)
     x = keras.layers.Dropout(0.25, seed=seed, name="dropout")(x)
     x = keras.layers.Dense(
-        1,
+        classes,
         name="logit",
         dtype="float32",
         kernel_initializer=keras.initializers.GlorotUniform(seed),
     )(x)
-    outputs = keras.layers.Activation("sigmoid", dtype="float32", name="score")(x)
+    activation = "sigmoid" if classes == 1 else "softmax"
+    outputs = keras.layers.Activation(activation, dtype="float32", name="score")(x)
     return keras.Model(inputs, outputs, name="tiny")
 
 

@@ -16,6 +16,8 @@ from xraylib.data.resizing import Grey
 
 # The maximum of each field: beyond it little is left to see, or the unit was another.
 _MOST: Final = {
+    "crop": 1,
+    "borrow": 1,
     "scale": 1,
     "rotation": 180,
     "shift": 0.5,
@@ -37,6 +39,15 @@ class Augmentation:
     are in pixels of the image as the network gets it.
 
     Attributes:
+        crop: A box at a random place becomes the whole image. Its share of the area is uniform in
+            [crop, 1] and its width / height log-uniform in [3/4, 4/3] (Szegedy et al., "Going
+            deeper with convolutions", CVPR 2015); in [0, 1], 0 for none. It takes the shape of the
+            file away as `scale` does, and more.
+        size: Height and width of the result in pixels, 0 for those of the image. Only with `crop`,
+            which cuts its boxes out of a larger image.
+        borrow: This share of the images gets grey values of an image of the other class: the value
+            at each quantile moves half to all of the way to that image's (`apply`'s `donor`), so
+            that exposure tells less; in [0, 1].
         scale: Width and height are scaled about the middle, each by a factor of its own that is
             log-uniform in [1 / (1 + scale), 1 + scale]; in [0, 1]. What grows out of the image is
             cut; what is missing is its mirror image, as after a rotation and a shift.
@@ -65,6 +76,9 @@ class Augmentation:
         (2, 2)
     """
 
+    crop: float = 0.0
+    size: int = 0
+    borrow: float = 0.0
     scale: float = 0.0
     rotation: float = 0.0
     shift: float = 0.0
@@ -81,6 +95,10 @@ class Augmentation:
             value = getattr(self, name)
             if not 0 <= value <= most:
                 raise ValueError(f"{name} must be from 0, for none, to {most}. Received: {value}")
+        if self.size < 0 or (self.size and not self.crop):
+            raise ValueError(
+                f"size must be 0 or, together with crop, the side in pixels. Received: {self.size}"
+            )
         for name in ("flip", "recompress"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False. Received: {getattr(self, name)!r}")
@@ -89,11 +107,21 @@ class Augmentation:
         """Whether anything changes."""
         return self != Augmentation()
 
-    def apply(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def apply(
+        self, pixels: np.ndarray, rng: np.random.Generator, donor: np.ndarray | None = None
+    ) -> np.ndarray:
         """Change one image, grey uint8 in [0, 255], (height, width) or (height, width, 1).
 
+        Args:
+            pixels: The image.
+            rng: Where the changes are drawn.
+            donor: An image of the other class, for `borrow`.
+
+        Returns:
+            The changed image, uint8, with as many axes; its height and width are `size`, if set.
+
         Raises:
-            ValueError: `pixels` is not one such image.
+            ValueError: `pixels` is not one such image, or `donor` is missing.
         """
         if pixels.dtype != np.uint8 or pixels.ndim < 2 or pixels.shape[2:] not in ((), (1,)):
             raise ValueError(
@@ -101,6 +129,12 @@ class Augmentation:
                 f"Received: {pixels.dtype} {pixels.shape}"
             )
         grey = pixels.reshape(pixels.shape[:2])
+        if self.crop:
+            grey = _cropped(grey, self.crop, self.size, rng)
+        if self.borrow and rng.random() < self.borrow:
+            if donor is None:
+                raise ValueError("borrow needs a donor, an image of the other class")
+            grey = _regreyed(grey, donor, rng.uniform(0.5, 1))
         if self.scale or self.rotation or self.shift:
             factors = np.array([_factor(self.scale, rng), _factor(self.scale, rng)])
             angle = np.radians(_even(self.rotation, rng))
@@ -120,7 +154,7 @@ class Augmentation:
             grey = _rounded(grey + grain)
         if self.recompress and rng.random() < 0.5:
             grey = recompressed(grey, int(rng.integers(_LOWEST_QUALITY, _HIGHEST_QUALITY + 1)))
-        return grey.reshape(pixels.shape)
+        return grey.reshape(*grey.shape[:2], *pixels.shape[2:])
 
 
 def recompressed(pixels: np.ndarray, quality: int) -> np.ndarray:
@@ -133,6 +167,33 @@ def recompressed(pixels: np.ndarray, quality: int) -> np.ndarray:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality)
     return np.asarray(Image.open(file))
+
+
+def _cropped(pixels: np.ndarray, least: float, size: int, rng: np.random.Generator) -> np.ndarray:
+    height, width = pixels.shape
+    for _ in range(10):
+        area, ratio = rng.uniform(least, 1), (3 / 4) ** rng.uniform(-1, 1)
+        across, down = np.sqrt(area * ratio), np.sqrt(area / ratio)
+        if max(across, down) <= 1:
+            break
+    else:
+        across = down = np.sqrt(least)
+    left, top = rng.uniform(0, 1 - across) * width, rng.uniform(0, 1 - down) * height
+    box = (left, top, min(left + across * width, width), min(top + down * height, height))
+    shape = (size or width, size or height)
+    return np.asarray(Image.fromarray(pixels).resize(shape, Image.Resampling.BILINEAR, box))
+
+
+def _regreyed(pixels: np.ndarray, donor: np.ndarray, strength: float) -> np.ndarray:
+    """Moves the grey value at each quantile towards that of another image."""
+    own, other = (
+        np.cumsum(np.bincount(image.ravel(), minlength=256)) / image.size
+        for image in (pixels, donor)
+    )
+    levels = np.arange(256)
+    # Sums of the same fractions may differ in their last digit.
+    matched = np.searchsorted(other, own - 1e-9).clip(max=255)
+    return _rounded((1 - strength) * levels + strength * matched)[pixels]
 
 
 def _factor(most: float, rng: np.random.Generator) -> float:

@@ -157,8 +157,19 @@ class Batches(keras.utils.PyDataset):
             # From 1: to NumPy a seed that ends in 0 is the one without it, that of the order.
             rngs = [np.random.default_rng([self.seed, self.epoch, row + 1]) for row in rows]
             with ThreadPoolExecutor() as pool:
-                pixels = np.stack(list(pool.map(self.augment.apply, pixels, rngs)))
+                pixels = np.stack(
+                    list(pool.map(self.augment.apply, pixels, rngs, self._donors(places)))
+                )
         return pixels, self.labels[places].astype(np.float32)[:, np.newaxis]
+
+    def _donors(self, places: np.ndarray) -> Iterable[np.ndarray | None]:
+        """An image of the other class, NORMAL or not, for each that may borrow its grey values."""
+        if not self.augment or not self.augment.borrow:
+            return [None] * len(places)
+        ill = self.labels > 0
+        others = {kind: np.flatnonzero(ill != kind) for kind in (False, True)}
+        rng = np.random.default_rng([self.seed, self.epoch, 0, *places[:1]])
+        return self.pixels[self.rows[[rng.choice(others[ill[place]]) for place in places]]]
 
 
 def decode(table: pd.DataFrame, preparation: Preparation) -> Images:

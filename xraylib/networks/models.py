@@ -10,6 +10,8 @@ import warnings
 from pathlib import Path
 from typing import Final, Literal
 
+import numpy as np
+
 from xraylib import backend
 from xraylib.backend import keras
 
@@ -18,6 +20,8 @@ from xraylib.backend import keras
 OUTPUT_LAYERS: Final = ("logit", "score")
 # Of blue, green and red, as Keras' ImageNet weights were trained.
 IMAGENET_MEANS: Final = (103.939, 116.779, 123.68)
+
+IMAGENET_LITE0: Final = Path(__file__).parents[1] / "weights" / "efficientnet_lite0_imagenet.npz"
 
 layers = keras.layers
 
@@ -174,6 +178,55 @@ def resnet50(
     return network
 
 
+def efficientnet_lite0(
+    image_size: int = 128, *, weights: str | Path | None = None, classes: int = 1, seed: int = 0
+) -> keras.Model:
+    """EfficientNet-Lite0: sixteen blocks of a depthwise convolution between two of 1x1.
+
+    Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML
+    2019; its Lite form of 2020 has neither squeeze and excitation nor swish, and so is small and
+    fast on any processor. The arguments and errors are those of `vgg19`, but `"imagenet"` is in
+    the box: nothing is downloaded.
+
+    Example:
+        >>> efficientnet_lite0(32).get_layer("features").output.shape
+        (None, 1, 1, 1280)
+    """
+    _check("efficientnet_lite0", image_size, least=32, classes=classes)
+    pixels = keras.Input((image_size, image_size, 1), dtype="uint8", name="pixels")
+    x = layers.Concatenate(name="colour")([pixels] * 3)
+    x = layers.Rescaling(1 / 128, -127 / 128, name="scaled")(x)
+    x = layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False, name="stem_conv")(x)
+    x = _bounded(x, "stem")
+    for stage, (expansion, filters, repeats, size, strides) in enumerate(
+        [
+            (1, 16, 1, 3, 1),
+            (6, 24, 2, 3, 2),
+            (6, 40, 2, 5, 2),
+            (6, 80, 3, 3, 2),
+            (6, 112, 3, 5, 1),
+            (6, 192, 4, 5, 2),
+            (6, 320, 1, 3, 1),
+        ],
+        start=1,
+    ):
+        for block in range(1, repeats + 1):
+            name = f"stage{stage}_block{block}"
+            x = _inverted_block(x, expansion, filters, size, strides if block == 1 else 1, name)
+    x = layers.Conv2D(1280, 1, use_bias=False, name="features_conv")(x)
+    x = _bounded(x, "features")
+    base = keras.Model(pixels, x, name="efficientnet_lite0_base")
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    x = layers.Dropout(0.2, seed=seed, name="dropout")(x)
+    network = keras.Model(pixels, _probability(x, classes), name="efficientnet_lite0")
+    _initialise(network, keras.initializers.HeNormal, seed)
+    if weights == "imagenet":
+        load_packed(base, IMAGENET_LITE0)
+    else:
+        _load(network, base, weights, keras.Model)
+    return network
+
+
 def logits(network: keras.Model) -> keras.Model:
     """The same network without its last activation.
 
@@ -241,6 +294,39 @@ def _residual_block(
     x = _normalised(x, f"{name}_3_bn")
     x = layers.Add(name=f"{name}_add")([shortcut, x])
     return layers.Activation("relu", name=f"{name}_out")(x)
+
+
+def load_packed(network: keras.Model, file: Path) -> None:
+    """Loads weights of a float16 archive, one array a variable by its path; each must be there."""
+    with np.load(file) as packed:
+        for variable in network.variables:
+            variable.assign(packed[variable.path])
+
+
+def _inverted_block(
+    x: keras.KerasTensor, expansion: int, filters: int, size: int, strides: int, name: str
+) -> keras.KerasTensor:
+    """Widen, convolve each map by itself, narrow; with a shortcut where the shape stays."""
+    shortcut = x
+    if expansion > 1:
+        wide = expansion * x.shape[-1]
+        x = layers.Conv2D(wide, 1, use_bias=False, name=f"{name}_expand_conv")(x)
+        x = _bounded(x, f"{name}_expand")
+    x = layers.DepthwiseConv2D(
+        size, strides=strides, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
+    )(x)
+    x = _bounded(x, f"{name}_depthwise")
+    x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_project_conv")(x)
+    x = layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=f"{name}_project_bn")(x)
+    if strides == 1 and shortcut.shape[-1] == filters:
+        x = layers.Add(name=f"{name}_add")([shortcut, x])
+    return x
+
+
+def _bounded(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Normalise and cut to [0, 6]."""
+    x = layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=f"{name}_bn")(x)
+    return layers.ReLU(6.0, name=name)(x)
 
 
 def _normalised(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
