@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib
 import pandas as pd
 
-from xraylib.data.tree import CLASSES
+from xraylib.data.words import CLASSES
 from xraylib.evaluation import comparison
 from xraylib.evaluation.thresholds import Rule
 from xraylib.report import plots, sentences, tables

@@ -26,7 +26,7 @@ import pandas as pd
 
 from xraylib.data import index, loading
 from xraylib.data.preparation import Preparation
-from xraylib.data.tree import CLASSES
+from xraylib.data.words import CLASSES
 from xraylib.networks import models, scoring
 
 IMAGE_SIZE = 224

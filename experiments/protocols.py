@@ -29,7 +29,7 @@ from countermeasures import RESULTS, run
 
 from xraylib.data import index, loading, sources, splits
 from xraylib.data.preparation import Preparation
-from xraylib.data.tree import CLASSES
+from xraylib.data.words import CLASSES
 from xraylib.evaluation import metrics
 from xraylib.networks import models, scoring, training
 

@@ -17,7 +17,7 @@ from support.networks import mean_network
 
 from xraylib.data import loading
 from xraylib.data.preparation import Preparation
-from xraylib.data.tree import CLASSES
+from xraylib.data.words import CLASSES
 from xraylib.evaluation import thresholds
 from xraylib.report import publish
 from xraylib.runs import execution, parameters, records

@@ -4,7 +4,7 @@ import pytest
 
 from xraylib.audit import measurements, shortcuts
 from xraylib.audit.separation import separation
-from xraylib.data.tree import CLASSES
+from xraylib.data.words import CLASSES
 from xraylib.evaluation import thresholds
 
 NAMES = dict(enumerate(CLASSES))

@@ -1,3 +1,4 @@
+import json
 import shutil
 import warnings
 
@@ -5,7 +6,8 @@ import pandas as pd
 import pytest
 from support.trees import plant
 
-from xraylib.data import index
+from xraylib.data import index, splits
+from xraylib.data.words import CLASSES
 from xraylib.errors import DataSourceError
 
 KAGGLE = pd.DataFrame(
@@ -24,11 +26,11 @@ def table(tree):
 
 
 def test_columns_and_rows(tree, table):
-    assert tuple(table.columns) == index.COLUMNS == ("path", "label", "split", "patient", "subtype")
+    assert tuple(table.columns) == index.COLUMNS
     first = tree / "train/NORMAL/IM-0115-0001-0001.jpeg"
     last = tree / "test/PNEUMONIA/person1_virus_7.jpeg"
-    assert table.iloc[0].tolist() == [first, 0, "train", "IM-115", ""]
-    assert table.iloc[-1].tolist() == [last, 1, "test", "virus-1", "virus"]
+    assert table.iloc[0].tolist() == [first, 0, "train", "IM-115", "", "NORMAL"]
+    assert table.iloc[-1].tolist() == [last, 1, "test", "virus-1", "virus", "PNEUMONIA"]
 
 
 def test_every_image_once_with_the_label_of_its_folder(tree, table):
@@ -45,7 +47,7 @@ def test_patients_are_counted_by_kind(table):
 
 
 def test_a_name_of_no_scheme_is_its_own_patient(tmp_path):
-    names = ["train/NORMAL/a.png", "train/PNEUMONIA/a.png", "test/NORMAL/a.png"]
+    names = [f"{split}/{name}/a.png" for split in ("train", "test") for name in CLASSES]
     assert index.from_tree(str(plant(tmp_path, names)))["patient"].tolist() == names
 
 
@@ -55,25 +57,58 @@ def test_a_copy_of_the_tree_has_the_same_patients(tree, table, tmp_path):
     assert index.from_tree(there)["patient"].equals(index.from_tree(tree)["patient"])
 
 
-def test_nothing_in_the_tree(tmp_path):
-    (tmp_path / "train" / "NORMAL").mkdir(parents=True)
-    with pytest.raises(DataSourceError, match=r"no images in .*: give the folder that holds train"):
-        index.from_tree(tmp_path)
-
-
 def test_class_folders_of_the_kaggle_set_agree_with_from_tree(tree, table):
     listed = index.from_class_folders(tree)
-    assert tuple(listed.columns) == (*index.COLUMNS, "class")
-    pd.testing.assert_frame_equal(listed.drop(columns="class"), table)
+    pd.testing.assert_frame_equal(listed, table)
     classes = set(zip(listed["label"], listed["class"], strict=True))
     assert classes == {(0, "NORMAL"), (1, "PNEUMONIA")}
 
 
-def test_class_folders_without_splits(tmp_path):
-    folder = plant(
-        tmp_path / "mine", ["sick/b.png", "Healthy/IM-0012-0001.JPG", "Healthy/deep/c.png"]
+@pytest.mark.parametrize("read", [index.from_tree, index.from_class_folders])
+def test_what_the_table_rests_on_is_kept_and_logged(tree, read, caplog):
+    (tree / "train/NORMAL").rename(tree / "train/normals")
+    plant(
+        tree, ["train/labels.csv", "test/loose.png", "test/NORMAL/masks/a.png", "test/.hidden.png"]
     )
-    listed = index.from_class_folders(str(folder))
+    with caplog.at_level("INFO", "xraylib"):
+        table = read(tree)
+    assert table.attrs["classes"] == ["NORMAL", "PNEUMONIA"]
+    assert json.loads(json.dumps(table.attrs["passed_over"])) == [
+        {"kind": "images in no class folder of test/", "count": 1, "example": "test/loose.png"},
+        {"kind": ".csv files", "count": 1, "example": "train/labels.csv"},
+        {"kind": "masks", "count": 1, "example": "test/NORMAL/masks/a.png"},
+    ]
+    assert caplog.messages == [
+        "class 0 is NORMAL, class 1 is PNEUMONIA",
+        f"not taken from {tree}: images in no class folder of test/: 1 (test/loose.png); "
+        ".csv files: 1 (train/labels.csv); masks: 1 (test/NORMAL/masks/a.png)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: splits.hold_out_validation(table),
+        lambda table: splits.folds(table, number=2, seed=0)[1],
+        lambda table: splits.limit(table, 2),
+        lambda table: table.loc[[3, 1]].reset_index(drop=True),
+        lambda table: table.assign(split="test"),
+    ],
+)
+def test_what_the_table_rests_on_survives_what_is_done_with_it(table, change):
+    table.attrs["passed_over"] = [{"kind": "masks", "count": 1, "example": "a"}]
+    assert change(table).attrs == table.attrs
+
+
+def test_nothing_is_said_where_everything_is_taken(table, caplog):
+    assert table.attrs["passed_over"] == []
+    assert not caplog.messages
+
+
+def test_class_folders_without_splits(tmp_path):
+    names = ["sick/b.png", "Healthy/IM-0012-0001.JPG", "Healthy/deep/c.png"]
+    folder = plant(tmp_path / "mine", names)
+    listed = index.from_class_folders(str(folder), positive="sick")
     assert listed.to_numpy().tolist() == [
         [folder / "Healthy/IM-0012-0001.JPG", 0, "all", "IM-12", "", "Healthy"],
         [folder / "Healthy/deep/c.png", 0, "all", "Healthy/deep/c.png", "", "Healthy"],
@@ -81,64 +116,16 @@ def test_class_folders_without_splits(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    "names, splits",
-    [
-        (("train/a/1.png", "train/b/2.png"), ["train", "train"]),
-        (("test/a/1.png", "test/b/2.png"), ["test", "test"]),
-        (("train/a/1.png", "val/b/2.png"), ["train", "val"]),
-    ],
-)
-def test_class_folders_in_whichever_splits_there_are(tmp_path, names, splits):
-    listed = index.from_class_folders(plant(tmp_path / "mine", names))
-    assert listed["split"].tolist() == splits
-    assert listed["label"].tolist() == [0, 1]
-
-
-@pytest.mark.parametrize("wrap", ["", "archive/", "archive/chest/"])
-@pytest.mark.parametrize("split", ["", "train/"])
-def test_class_folders_deeper_down_with_clutter(tmp_path, wrap, split):
-    real = [f"{wrap}{split}a/1.png", f"{wrap}{split}b/2.png"]
-    clutter = [f"{wrap}{split}a/._1.png", f"{wrap}{split}.DS_Store"]
-    clutter += [f"__MACOSX/{split}a/3.png", f"{wrap}__MACOSX/{split}a/4.png"]
-    folder = plant(tmp_path / "mine", [*real, *clutter])
-    listed = index.from_class_folders(folder)
-    assert listed["path"].tolist() == [folder / name for name in real]
-
-
-@pytest.mark.parametrize("split", ["", "train/"])
-def test_class_folders_of_a_doubled_tree(tmp_path, split):
-    real = [f"{split}a/1.png", f"{split}b/2.png"]
-    folder = plant(tmp_path / "mine", [*real, *(f"mine/{name}" for name in real)])
-    assert index.from_class_folders(folder)["path"].tolist() == [folder / name for name in real]
-
-
-@pytest.mark.parametrize(
-    "names, match",
-    [
-        (("a/1.png",), r"must be two class folders .* but there are 1 \(a\)"),
-        (("a/1.png", "b/1.png", "c/1.png"), r"two class folders .* are 3 \(a, b, c\): leave"),
-        (("a/1.png", "b/notes.txt"), r"the class b in .* has no images: fill it"),
-        (("a/of one/1.png", "a/of two/1.png", "b/notes.txt"), r"the class b in .* has no images"),
-        (("1.png",), r"no images in class folders in .*: sort them into two"),
-        (("x/train/a/1.png", "y/train/a/1.png"), r"holds 2 trees \(.*x, .*y\): give one of them"),
-    ],
-)
-def test_what_are_no_two_class_folders(tmp_path, names, match):
-    with pytest.raises(DataSourceError, match=match):
-        index.from_class_folders(plant(tmp_path / "mine", names))
+def test_the_alphabet_decides_nothing(tmp_path):
+    folder = plant(tmp_path, ["sick/a.png", "well/b.png"])
+    for positive, name in (("sick", "a.png"), ("well", "b.png")):
+        table = index.from_class_folders(folder, positive=positive)
+        assert [path.name for path in table["path"][table["label"] == 1]] == [name]
 
 
 def test_class_folders_that_are_not_there(tmp_path):
     with pytest.raises(DataSourceError, match=r"images is missing.* Received: .*nowhere"):
         index.from_class_folders(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("names", [("Train", "Test"), ("train", "validation")])
-def test_splits_of_other_names_are_not_taken_for_classes(tmp_path, names):
-    plant(tmp_path, [f"{split}/{name}/1.png" for split in names for name in ("a", "b")])
-    with pytest.raises(DataSourceError, match="name splits train, val, test"):
-        index.from_class_folders(tmp_path)
 
 
 def test_the_complete_set_is_met_with_silence():

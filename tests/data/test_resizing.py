@@ -5,7 +5,7 @@ from PIL import Image
 
 from xraylib.data.preparation import Preparation
 from xraylib.data.resizing import square
-from xraylib.data.tree import CLASSES
+from xraylib.data.words import CLASSES
 
 KERAS_FITS = {
     "stretch": {},

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from xraylib.data.tree import CLASSES, image_files
+from xraylib.data import layout
 
 IMAGES = [
     "train/NORMAL/IM-0001-0001.jpeg",
@@ -40,9 +40,4 @@ def plant_clutter(tree):
 
 def image_names(tree):
     """All images of a tree, as the index collects them."""
-    return [
-        path.relative_to(tree).as_posix()
-        for split in ("train", "val", "test")
-        for name in CLASSES
-        for path in image_files(tree / split / name)
-    ]
+    return [image.path.relative_to(tree).as_posix() for image in layout.read(tree).images]

@@ -1,128 +1,106 @@
-"""List the images of a tree in one table: path, label, split, patient, subtype.
+"""List the images of a tree in one table: path, label, split, patient, subtype, class.
 
 Everything else starts from this table. Whose each image is, `patients` tells.
 """
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
+from xraylib.data import layout
 from xraylib.data import patients as patients_of
-from xraylib.data.tree import (
-    CLASSES,
-    SEARCH_DEPTH,
-    SPLITS,
-    find_trees,
-    folders_with,
-    image_files,
-    subfolders,
-)
+from xraylib.data.words import CLASSES
 from xraylib.errors import DataSourceError
 
-COLUMNS: Final = ("path", "label", "split", "patient", "subtype")
+COLUMNS: Final = ("path", "label", "split", "patient", "subtype", "class")
 
 # The files of the Kaggle set, NORMAL and PNEUMONIA: 5,856, although its page says 5,863.
 KAGGLE_COUNTS: Final = {"train": (1341, 3875), "val": (8, 8), "test": (234, 390)}
 
-# Other names of splits, which must not be mistaken for classes.
-_SPLIT_LIKE: Final = ("train", "training", "val", "valid", "validation", "test", "testing")
+_log = logging.getLogger(__name__)
 
 
-def from_tree(tree: Path | str, *, patients: str = "auto") -> pd.DataFrame:
+def from_tree(tree: Path | str, *, positive: str = "", patients: str = "auto") -> pd.DataFrame:
     """Lists the images of a tree, such as `sources.locate` returns.
+
+    What is class 1, and what is in the folder but not in the table, are logged: the latter as a
+    warning. Where folders lie is read as `layout.read` does.
 
     Args:
         tree: The folder that directly contains `train/`, `test/` and perhaps `val/`.
+        positive: The name of class 1's folders, where neither is called NORMAL or PNEUMONIA.
         patients: How patients are told apart, as `patients.assign` takes it.
 
     Returns:
         One row an image, sorted by split, class and name, with the columns
             path: `Path`, beginning with `tree`;
             label: int, 0 for NORMAL, 1 for PNEUMONIA;
-            split: `"train"`, `"val"` or `"test"`, the folder's name;
-            patient: str, as `patients.assign` reads it, with what it reads in `attrs["patients"]`;
-            subtype: `"bacteria"`, `"virus"` or `""`.
+            split: `"train"`, `"val"` or `"test"`;
+            patient: str, as `patients.assign` reads it;
+            subtype: `"bacteria"`, `"virus"` or `""`;
+            class: the name of the class.
+        Its `attrs` say what it was made from:
+            classes: the names of class 0 and of class 1;
+            passed_over: as `Layout.passed_over`;
+            patients: as `patients.assign` has it.
 
     Raises:
-        DataSourceError: The tree has no images, or the rule for patients does not fit.
+        DataSourceError: It cannot be told which class is which; train, test, or a val that exists,
+            lacks images of a class; a folder cannot be listed; or the rule for patients does not
+            fit.
     """
-    tree = Path(tree)
-    rows = [
-        (path, label, split)
-        for split in SPLITS
-        for label, name in enumerate(CLASSES)
-        if (tree / split / name).is_dir()
-        for path in image_files(tree / split / name)
-    ]
-    if not rows:
-        raise DataSourceError(
-            f"no images in {tree}: give the folder that holds train/ and test/, each with "
-            f"{' and '.join(CLASSES)}"
-        )
-    table = pd.DataFrame(rows, columns=["path", "label", "split"])
-    return patients_of.assign(table, top=tree, rule=patients)
+    return _table(layout.read_splits(Path(tree), positive=positive), patients)
 
 
-def from_class_folders(folder: Path | str, *, patients: str = "auto") -> pd.DataFrame:
+def from_class_folders(
+    folder: Path | str, *, positive: str = "", patients: str = "auto"
+) -> pd.DataFrame:
     """Lists the images of any folder that sorts them into two class folders.
 
-    The class folders may have any names. They lie in the folder itself or in its `train/`, `val/`
-    and `test/`, if it has some of them, or up to three levels below. Hidden files and `__MACOSX`
-    are ignored, and of nested trees the outer one counts.
+    The class folders lie in the folder itself or below it, in its `train/`, `val/` and `test/` if
+    it has some of them.
 
     Args:
         folder: The folder; `~` is expanded.
+        positive: The name of class 1's folders, where neither is called NORMAL or PNEUMONIA.
         patients: How patients are told apart, as `patients.assign` takes it.
 
     Returns:
-        The table of `from_tree` with a column class, the class folder's name. The label is 0 for
-        the class that comes first in the alphabet and 1 for the other, and the split is `"all"` if
-        there are no such folders.
+        The table of `from_tree`; the split is `"all"` if there are no such folders.
 
     Raises:
-        DataSourceError: There is no such folder; it has several trees or no images; or there are
-            not exactly two class folders, both with images; or the rule for patients does not fit.
+        DataSourceError: There is no such folder; it has several trees or no images; there are not
+            exactly two classes, both with images; it cannot be told which class is which; or the
+            rule for patients does not fit.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         what = "a file" if folder.exists() else "missing"
         raise DataSourceError(f"the folder of images is {what}: give one. Received: {folder}")
-    tree, splits = _find_splits(folder)
-    others = sorted({below.name for below in subfolders(tree)} - set(SPLITS))
-    if misnamed := [name for name in others if name.casefold() in _SPLIT_LIKE]:
-        raise DataSourceError(f"{tree} has {', '.join(misnamed)}: name splits {', '.join(SPLITS)}")
-    files = {
-        (split, below.name): image_files(below)
-        for split, place in splits.items()
-        for below in subfolders(place)
-        if below.name != place.name  # the inner one of a doubled tree
-    }
-    names = sorted({name for _, name in files}, key=lambda name: (name.casefold(), name))
-    filled = [name for name in names if any(files.get((split, name)) for split in splits)]
-    if not filled:
-        raise DataSourceError(f"no images in class folders in {tree}: sort them into two folders")
-    if len(filled) < len(names) == 2:
-        (empty,) = set(names) - set(filled)
-        raise DataSourceError(f"the class {empty} in {tree} has no images: fill it or give another")
-    if len(filled) != 2:
-        raise DataSourceError(
-            f"there must be two class folders with images in {tree}, but there are {len(filled)} "
-            f"({', '.join(filled[:6])}): leave two or give another folder"
-        )
+    return _table(layout.read(folder, positive=positive), patients)
+
+
+def _table(arrangement: layout.Layout, patients: str) -> pd.DataFrame:
+    """Makes the table of a layout, and logs what it rests on."""
     rows = [
-        (path, label, split, name)
-        for split in splits
-        for label, name in enumerate(filled)
-        for path in files.get((split, name), ())
+        (path, label, split, arrangement.classes[label])
+        for path, label, split in arrangement.images
     ]
     table = pd.DataFrame(rows, columns=["path", "label", "split", "class"])
-    return patients_of.assign(table, top=tree, rule=patients)[[*COLUMNS, "class"]]
+    table.attrs = {"classes": list(arrangement.classes), "passed_over": arrangement.passed_over}
+    _log.info("class 0 is %s, class 1 is %s", *arrangement.classes)
+    if arrangement.passed_over:
+        _log.warning(
+            "not taken from %s: %s", arrangement.base, layout.summary(arrangement.passed_over)
+        )
+    return patients_of.assign(table, top=arrangement.base, rule=patients)[list(COLUMNS)]
 
 
 def class_names(table: pd.DataFrame) -> dict[int, str]:
-    """Returns the name of each label: that of the column class if there is one, or `tree.CLASSES`.
+    """Returns the name of each label: that of the column class if there is one, or `CLASSES`.
 
     Example:
         >>> class_names(pd.DataFrame({"label": [0, 1], "class": ["well", "ill"]}))
@@ -132,26 +110,6 @@ def class_names(table: pd.DataFrame) -> dict[int, str]:
     if "class" in table:
         names |= dict(zip(table["label"], table["class"], strict=True))
     return names
-
-
-def _find_splits(folder: Path) -> tuple[Path, dict[str, Path]]:
-    """Returns the folder that contains the splits or the classes, and the folder of each split."""
-    trees = find_trees(folder)
-    for split in SPLITS:
-        trees = trees or folders_with(split, within=folder)
-    if len(trees) > 1:
-        listed = ", ".join(str(tree) for tree in trees)
-        raise DataSourceError(f"{folder} holds {len(trees)} trees ({listed}): give one of them")
-    if trees:
-        return trees[0], {s: trees[0] / s for s in SPLITS if (trees[0] / s).is_dir()}
-    # Archives often wrap everything in a folder or two.
-    inner, below = folder, subfolders(folder)
-    for _ in range(SEARCH_DEPTH):
-        if len(below) == 1:
-            inner, below = below[0], subfolders(below[0])
-    if len(below) > 1:
-        folder = inner
-    return folder, {"all": folder}
 
 
 def warn_unless_kaggle(table: pd.DataFrame) -> None:

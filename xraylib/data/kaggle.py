@@ -8,7 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from xraylib import cache, errors, progress
-from xraylib.data.tree import SPLITS, find_trees, is_clutter, is_image, is_zip, problem_with
+from xraylib.data import layout
+from xraylib.data.tree import find_trees
+from xraylib.data.words import SPLITS, is_clutter, is_image, is_zip
 from xraylib.errors import DataSourceError
 
 # Pinned: every number of the series belongs to these files, and once cached kagglehub serves a
@@ -96,8 +98,11 @@ def _unpack(by_hand: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         with zipfile.ZipFile(archive) as opened:
             _extract(opened, _members(opened, archive=archive), temporary)
-        if problem := problem_with(temporary):
-            raise DataSourceError(f"{problem} (in {archive}): put the whole data set there")
+        try:
+            layout.read_splits(temporary)
+        except DataSourceError as error:
+            reason = str(error).replace(str(temporary), str(archive))
+            raise DataSourceError(f"{reason}: put the whole data set there") from None
         temporary.rename(by_hand / "chest_xray")
     except OSError as error:
         raise DataSourceError(

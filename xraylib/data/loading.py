@@ -22,9 +22,9 @@ import pandas as pd
 from xraylib import cache, errors, progress
 from xraylib.backend import keras
 from xraylib.data.augmentation import Augmentation
+from xraylib.data.index import class_names
 from xraylib.data.preparation import Preparation
 from xraylib.data.resizing import Resize
-from xraylib.data.tree import CLASSES
 
 # Part of every key: raise a version when the same files give other pixels.
 _VERSIONS: Final[dict[Resize, int]] = {"bilinear": 2, "area": 4}
@@ -82,7 +82,8 @@ class Images:
 
     def counts(self) -> pd.DataFrame:
         """Count images and patients of each class in each split: split, class, images, patients."""
-        named = self.table.assign(**{"class": [CLASSES[label] for label in self.table["label"]]})
+        names = class_names(self.table)
+        named = self.table.assign(**{"class": [names[label] for label in self.table["label"]]})
         groups = named.groupby(["split", "class"], sort=True)
         return groups.agg(images=("path", "size"), patients=("patient", "nunique")).reset_index()
 
@@ -310,7 +311,9 @@ def _report(table: pd.DataFrame, readable: pd.DataFrame, problems: list[str]) ->
     )
     if missing := sorted(before - after):
         split, label = missing[0]
-        raise ValueError(f"not one image of {split}/{CLASSES[label]} can be read: {problems[0]}")
+        raise ValueError(
+            f"not one image of {split}/{class_names(table)[label]} can be read: {problems[0]}"
+        )
     more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
     examples = "; ".join(problems[:3]) + more
     warnings.warn(f"{len(problems)} of {len(table)} images left out: {examples}", stacklevel=3)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from xraylib import errors
-from xraylib.data.tree import find_tree, find_trees, is_zip, subfolders
+from xraylib.data import layout
+from xraylib.data.tree import find_tree, find_trees, subfolders
+from xraylib.data.words import is_zip
 
 _ACCEPTED: Final = 'give "synthetic", "kaggle", or a folder that holds train/ and test/'
 
@@ -19,16 +21,17 @@ def locate(source: str | Path) -> Path:
             - `"synthetic"`: radiographs simulated from physics, made once and kept in the cache;
             - `"kaggle"`: the public data set, as `kaggle.fetch` gets it;
             - a folder that contains the tree directly or up to three levels down. Hidden folders
-              and `__MACOSX` are ignored. Of nested trees the outer one counts, and of several side
-              by side the one named `chest_xray`; otherwise several are an error. `~` is expanded. A
-              `Path` is always a folder, so `Path("kaggle")` is `./kaggle`.
+              and `__MACOSX` are ignored. Of nested trees the outer one counts; several side by side
+              are an error, but for trees of masks. `~` is expanded. A `Path` is always a folder, so
+              `Path("kaggle")` is `./kaggle`.
 
     Returns:
-        The absolute folder that directly contains `train/` and `test/`, and perhaps `val/`, each
-        with images of both classes.
+        The absolute folder that directly contains `train/` and `test/`, and perhaps `val/`. What
+        is in a folder of your own, `index.from_tree` checks.
 
     Raises:
-        DataSourceError: There is no such tree, it is incomplete, or it cannot be downloaded.
+        DataSourceError: There is no such tree, it cannot be downloaded, or one that was made or
+            downloaded is incomplete.
     """
     if not isinstance(source, (str, os.PathLike)) or not str(source).strip():
         raise errors.DataSourceError(f"no data source: {_ACCEPTED}. Received: {source!r}")
@@ -43,8 +46,13 @@ def locate(source: str | Path) -> Path:
             folder = kaggle.fetch()
     except errors.CacheError as error:
         raise errors.DataSourceError(str(error)) from None
-    advice = f"if files were removed from {folder}, delete it and try again"
-    return find_tree(folder, received=f'"{source}" ({advice})')
+    received = f'"{source}" (if files were removed from {folder}, delete it and try again)'
+    tree = find_tree(folder, received=received)
+    try:
+        layout.read_splits(tree)
+    except errors.DataSourceError as error:
+        raise errors.DataSourceError(f"{error}. Received: {received}") from None
+    return tree
 
 
 def _existing_folder(source: str | Path) -> Path:

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from xraylib import errors, progress
-from xraylib.data.tree import CLASSES
+from xraylib.data.words import CLASSES
 from xraylib.evaluation import calibration, checks, metrics, thresholds
 from xraylib.report import html, overview, plots, sentences, tables
 from xraylib.report.html import Block, Link
