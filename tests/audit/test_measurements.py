@@ -92,7 +92,6 @@ def test_format_is_that_of_the_content(tmp_path, name, saved_as, misnamed):
 @pytest.mark.parametrize("quality", [1, 5, 40, 50, 75, 95, 100])
 def test_quality_is_what_the_file_was_saved_with(tmp_path, quality):
     assert one(tmp_path, noise(), quality=quality)["quality"] == quality
-    assert measurements.jpeg_quality((tmp_path / "x.jpeg").read_bytes()) == quality
 
 
 def test_a_table_of_another_program_gets_the_nearest_quality(tmp_path):
@@ -135,7 +134,7 @@ def test_a_wave_lies_in_the_ring_of_its_frequency(tmp_path, cycles, ring):
 def test_an_unreadable_file_has_its_problem_and_nothing_else(tmp_path):
     (tmp_path / "x.jpeg").write_bytes(b"not a picture")
     row = measured(tmp_path / "x.jpeg")
-    assert row["problem"].startswith("is not a JPEG or PNG image but text that begins with 'not")
+    assert row["problem"].startswith("is not a readable image but text that begins with 'not")
     assert row["bytes"] == 13
     assert (row["format"], row["mode"], row["phash"]) == ("", "", None)
     assert not row["misnamed"]

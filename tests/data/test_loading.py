@@ -37,13 +37,13 @@ def table(tree):
 def read(monkeypatch):
     """The names of the files that are decoded."""
     names = []
-    grey = reading.grey
+    film = reading.film
 
-    def watched(path):
+    def watched(path, **options):
         names.append(path.name)
-        return grey(path)
+        return film(path, **options)
 
-    monkeypatch.setattr(reading, "grey", watched)
+    monkeypatch.setattr(reading, "film", watched)
     return names
 
 
@@ -120,8 +120,9 @@ def test_a_table_of_no_images(table):
 @pytest.mark.parametrize(
     ("preparation", "settings"),
     [
-        (Preparation(24, fit="pad"), ["2", "24", "bilinear", "pad"]),
-        (Preparation(24, quality=75), ["2", "24", "bilinear", "stretch", "quality 75"]),
+        (Preparation(24, fit="pad"), ["3", "24", "bilinear", "pad"]),
+        (Preparation(24, quality=75), ["3", "24", "bilinear", "stretch", "quality 75"]),
+        (Preparation(24, depth=12), ["3", "24", "bilinear", "stretch", "12 bits"]),
     ],
 )
 def test_the_key_stays_the_same_from_version_to_version(table, cache, preparation, settings):
@@ -202,11 +203,11 @@ def test_a_full_disk(table, cache, monkeypatch):
 
 
 def test_an_interrupted_decoding_leaves_nothing_half_done(table, cache, monkeypatch):
-    def interrupt(path):
+    def interrupt(path, **_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(reading, "grey", interrupt)
+        patch.setattr(reading, "film", interrupt)
         with pytest.raises(KeyboardInterrupt):
             decode(table, SMALL)
     assert entries(cache) == []

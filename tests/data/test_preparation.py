@@ -20,6 +20,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (30, 40), np.uint8)
         ({"fit": "squeeze"}, r"fit must be one of stretch, crop, pad\. Received: 'squeeze'"),
         ({"quality": 0}, "None or a whole number 1 to 100. Received: 0"),
         ({"quality": 101}, "None or a whole number 1 to 100. Received: 101"),
+        ({"depth": 11}, r"None or one of \(8, 10, 12, 14, 16\) bits\. Received: 11"),
         ({"quality": 7.5}, r"None or a whole number 1 to 100\. Received: 7\.5"),
     ],
 )
@@ -29,9 +30,9 @@ def test_fields_out_of_range(fields, message):
 
 
 def test_what_a_record_stores_brings_the_preparation_back():
-    preparation = Preparation(224, resize="area", fit="pad", quality=75)
+    preparation = Preparation(224, resize="area", fit="pad", quality=75, depth=12)
     stored = dataclasses.asdict(preparation)
-    assert stored == {"image_size": 224, "resize": "area", "fit": "pad", "quality": 75}
+    assert stored == {"image_size": 224, "resize": "area", "fit": "pad", "quality": 75, "depth": 12}
     assert Preparation(**stored) == preparation
 
 

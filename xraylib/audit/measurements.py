@@ -5,10 +5,9 @@ None of these numbers says anything about disease: the audit judges the collecti
 
 import functools
 import hashlib
-import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,22 +15,33 @@ from PIL import Image
 
 from xraylib import errors, progress
 from xraylib.audit import duplicates
-from xraylib.data import reading, resizing
+from xraylib.data import depth, reading, resizing, signatures
 
 _SIZES: Final = ("width", "height", "aspect", "megapixels", "bytes", "bytes_per_pixel")
 FILE_FACTS: Final = (*_SIZES, "quality", "colour")
 _RINGS: Final = tuple(f"ring_{number}" for number in range(1, 8))
 PIXEL_FACTS: Final = ("bytes", "mean", "spread", "black_share", *_RINGS)
+# What decoding notices of a file, as the attributes of `reading.Film` are called.
+DECODED: Final = (
+    "mode",
+    "pages",
+    "bits",
+    "largest",
+    "transparent",
+    "coloured",
+    "flat_rows",
+    "quantization",
+)
 
 # The values of a file of which nothing is known.
 _UNKNOWN: Final = {
     "problem": "",
     "format": "",
     "misnamed": False,
-    "mode": "",
     "sha256": "",
     "phash": None,
-    **dict.fromkeys((*FILE_FACTS, "quantization", *PIXEL_FACTS), np.nan),
+    **dict.fromkeys((*FILE_FACTS, *PIXEL_FACTS, *DECODED), np.nan),
+    "mode": "",
 }
 
 # The luminance table of ITU-T T.81 (1992), Annex K.1: quality 50 of libjpeg.
@@ -41,7 +51,6 @@ _ANNEX_K: Final = """
     18 22 37 56 68 109 103  77   24 35 55 64 81 104 113  92
     49 64 78 87 103 121 120 101  72 92 95 98 112 100 103 99
 """
-_FORMATS: Final = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"))
 _PIXEL_SIZE: Final = 224
 _BLACK: Final = 5
 
@@ -56,16 +65,16 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
         The rows and columns of `table`, in its order with a fresh index, and the columns
             problem: str, why the file cannot be read, without its path; empty if it can. What
                 could not be measured is then NaN, empty, or None;
-            format: `"JPEG"`, `"PNG"` or `""`, by the content;
-            misnamed: bool, whether a readable file is named as the other format;
-            mode: Pillow's name of the pixel format, e.g. `"L"`, `"RGB"`, `"I;16"`;
+            format: One of `signatures.IMAGE_FORMATS` or `""`, by the content;
+            misnamed: bool, whether a readable file has a suffix of another format;
+            mode, pages, bits, largest, transparent, coloured, flat_rows, quantization: As
+                `reading.Film` has them;
             colour: 1.0 for several channels, 0.0 for one;
             width, height: float, pixels, after the EXIF orientation;
             aspect: width / height;
             megapixels: width x height / 1e6;
             bytes: float, size on disk;
             bytes_per_pixel: bytes / (width x height);
-            quantization: Sum of the luminance quantization table; NaN for a PNG;
             quality: As `jpeg_quality` estimates it;
             sha256: str, 64 hexadecimal digits of the file's bytes;
             phash: str, `duplicates.perceptual_hash` of the pixels;
@@ -80,54 +89,72 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
     if table.empty:
         raise ValueError("the table has no images: give one as index.from_tree returns it")
     paths = [Path(path) for path in table["path"]]
-    with ThreadPoolExecutor() as pool:
-        try:
-            measured = pool.map(_measured, paths)
-            rows = list(progress.bar(measured, total=len(paths), description="auditing"))
-        finally:
-            pool.shutdown(cancel_futures=True)
+    rows = _each(paths, None)
+    films = [row for row in rows if not row["problem"]]
+    bits = depth.of_set([row["bits"] for row in films], [row["largest"] for row in films])
+    if bits:
+        wide = [number for number, row in enumerate(rows) if row["largest"] and not row["problem"]]
+        if bits != depth.BITS[-1]:
+            again = _each([paths[number] for number in wide], bits)
+            for number, row in zip(wide, again, strict=True):
+                rows[number] = row
     columns = pd.DataFrame(rows, columns=list(_UNKNOWN))
     # pandas would make NaN of a hash that is None.
     columns["phash"] = pd.Series([row["phash"] for row in rows], dtype=object)
-    return table.reset_index(drop=True).assign(**dict(columns.items()))
+    measured = table.reset_index(drop=True).assign(**dict(columns.items()))
+    if bits:
+        measured.attrs["depth"] = {"bits": bits, "files": len(wide)}
+    return measured
 
 
-def jpeg_quality(content: bytes) -> float:
-    """Estimates the quality that the JPEG of these bytes was saved at.
+def jpeg_quality(quantization: float) -> float:
+    """Estimates the quality that a JPEG was saved at, by the sum of its luminance table.
 
     Returns:
         1 to 100, the setting of libjpeg whose quantization table (ITU-T T.81, Annex K.1, scaled as
-        libjpeg does) has the nearest sum; NaN for a PNG.
+        libjpeg does) has the nearest sum; NaN for NaN, of what is no JPEG.
     """
-    return _quality(_quantization(content)[0])
+    if np.isnan(quantization):
+        return np.nan
+    return float(np.argmin(np.abs(_quantization_sums() - quantization)) + 1)
 
 
-def _measured(path: Path) -> dict[str, object]:
+def _each(paths: list[Path], bits: int | None) -> list[dict[str, Any]]:
+    """Measures the new columns of all files, of a set of so many bits."""
+    with ThreadPoolExecutor() as pool:
+        try:
+            measured = pool.map(lambda path: _measured(path, bits), paths)
+            return list(progress.bar(measured, total=len(paths), description="auditing"))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _measured(path: Path, bits: int | None) -> dict[str, Any]:
     """Measures the new columns of one file."""
-    row: dict[str, object] = dict(_UNKNOWN)
+    row: dict[str, Any] = dict(_UNKNOWN)
     try:
         content = reading.stored(path)
         row["bytes"] = float(len(content))
-        row["format"] = next((name for start, name in _FORMATS if content.startswith(start)), "")
+        row["format"] = signatures.image_format(content)
         row["sha256"] = hashlib.sha256(content).hexdigest()
-        pixels = reading.grey(path, content=content)
+        film = reading.film(path, content=content, bits=bits)
     except errors.UnreadableImage as error:
         return row | {"problem": str(error).removeprefix(f"{path} ")}
-    quantization, mode = _quantization(content)
-    height, width = pixels.shape
+    height, width = film.pixels.shape
+    suffix = path.suffix.lower()
+    named = next((form for form, known in signatures.SUFFIXES.items() if suffix in known), "")
     return row | {
-        "misnamed": ("PNG" if path.suffix.lower() == ".png" else "JPEG") != row["format"],
-        "mode": mode,
-        "colour": float(Image.getmodebands(mode) > 1),
+        "misnamed": named not in ("", film.format),
+        "colour": float(Image.getmodebands(film.mode) > 1),
+        **{name: getattr(film, name) for name in DECODED},
         "width": float(width),
         "height": float(height),
         "aspect": width / height,
         "megapixels": width * height / 1e6,
         "bytes_per_pixel": len(content) / (width * height),
-        "quantization": quantization,
-        "quality": _quality(quantization),
-        "phash": duplicates.perceptual_hash(pixels),
-        **_pixel_statistics(pixels),
+        "quality": jpeg_quality(film.quantization),
+        "phash": duplicates.perceptual_hash(film.pixels),
+        **_pixel_statistics(film.pixels),
     }
 
 
@@ -138,19 +165,6 @@ def _quantization_sums() -> np.ndarray:
     percent = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
     table = np.array(_ANNEX_K.split(), int)
     return np.clip((table * percent + 50) // 100, 1, 255).sum(axis=1)
-
-
-def _quantization(content: bytes) -> tuple[float, str]:
-    """Returns the sum of the luminance quantization table (NaN for a PNG) and the mode."""
-    with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
-        tables = getattr(image, "quantization", {})
-        return float(sum(tables[min(tables)])) if tables else np.nan, image.mode
-
-
-def _quality(quantization: float) -> float:
-    if np.isnan(quantization):
-        return np.nan
-    return float(np.argmin(np.abs(_quantization_sums() - quantization)) + 1)
 
 
 def _pixel_statistics(pixels: np.ndarray) -> dict[str, float]:

@@ -7,31 +7,33 @@ again, a moved one is not.
 
 import dataclasses
 import hashlib
-import json
+import logging
 import mmap
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final, TypeVar
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from xraylib import cache, errors, progress
+from xraylib import cache
 from xraylib.backend import keras
+from xraylib.data import decoding
 from xraylib.data.augmentation import Augmentation
 from xraylib.data.index import class_names
 from xraylib.data.preparation import Preparation
 from xraylib.data.resizing import Resize
 
 # Part of every key: raise a version when the same files give other pixels.
-_VERSIONS: Final[dict[Resize, int]] = {"bilinear": 2, "area": 4}
-# Images in memory at once while decoding.
-_PORTION: Final = 128
+_VERSIONS: Final[dict[Resize, int]] = {"bilinear": 3, "area": 5}
+# Shares above which decoding tells of a file.
+_COLOURED: Final = 0.05
+_FLAT: Final = 0.25
 
-_Result = TypeVar("_Result")
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,13 @@ class Images:
             index and a column sha256, 64 hexadecimal digits of each file's bytes.
         pixels: Grey uint8 in [0, 255], (images, size, size, 1), in the order of `table`; a
             read-only memory map.
-        preparation: How each file became its square.
+        preparation: How each file became its square; with the depth that the set was found to
+            have, so that a single file of it can be read alike.
         fingerprint: 16 hexadecimal digits of the images, their labels and their splits, wherever
             the files lie. Two runs with one fingerprint saw the same data.
         unreadable: The reason for each image that was left out, by its path.
+        facts: What decoding noticed of each image, in the order of `table`: see
+            `decoding.Decoded`.
     """
 
     table: pd.DataFrame
@@ -54,6 +59,7 @@ class Images:
     preparation: Preparation
     fingerprint: str
     unreadable: dict[str, str]
+    facts: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def batches(
         self,
@@ -195,26 +201,36 @@ def decode(table: pd.DataFrame, preparation: Preparation) -> Images:
     paths = list(table["path"])
     # Also where they are decoded already: 5,840 files of 6 kB take a quarter of a second, and a
     # date and a size do not tell a file from another that was put in its place.
-    contents = list(_each(_content, paths, description="checking"))
+    contents = list(decoding.each(_content, paths, description="checking"))
     size = preparation.image_size
     # By position, for one file may stand in the table twice.
-    pixels, reasons = cache.load_or_make(
+    decoded = cache.load_or_make(
         "pixels",
         _digest([*_settings(preparation), *contents]),
         what=f"{len(paths):,} images, {preparation}",
         size=len(paths) * size**2,
-        make=lambda folder: _write(folder, paths, preparation),
-        read=lambda folder: _read(folder, len(paths), image_size=size),
+        make=lambda folder: decoding.write(folder, paths, preparation),
+        read=lambda folder: decoding.read(folder, len(paths), image_size=size),
     )
-    readable = np.array([row not in reasons for row in range(len(table))])
+    readable = np.array([row not in decoded.reasons for row in range(len(table))])
     rows = table[readable].assign(sha256=np.array(contents)[readable])
-    unreadable = {str(paths[row]): f"{paths[row]} {reason}" for row, reason in reasons.items()}
+    unreadable = {
+        str(paths[row]): f"{paths[row]} {reason}" for row, reason in decoded.reasons.items()
+    }
     if unreadable:
         _report(table, rows, list(unreadable.values()))
     rows.attrs = dict(table.attrs)  # whatever pandas keeps
+    rows = rows.reset_index(drop=True)
+    if decoded.bits:
+        rows.attrs["depth"] = {
+            "bits": decoded.bits,
+            "files": int((decoded.facts.largest > 0).sum()),
+        }
+        preparation = dataclasses.replace(preparation, depth=decoded.bits)
+    _log(decoded.facts, rows["path"])
     facts = zip(rows["sha256"], rows["label"], rows["split"], strict=True)
     fingerprint = _digest(sorted(f"{content} {label} {split}" for content, label, split in facts))
-    return Images(rows.reset_index(drop=True), pixels, preparation, fingerprint, unreadable)
+    return Images(rows, decoded.pixels, preparation, fingerprint, unreadable, decoded.facts)
 
 
 def _content(path: Path) -> str:
@@ -227,58 +243,15 @@ def _content(path: Path) -> str:
 
 def _settings(preparation: Preparation) -> list[str]:
     """The part of the cache's key that is not content."""
-    size, resize, fit, quality = dataclasses.astuple(preparation)
+    size, resize, fit, quality, depth = dataclasses.astuple(preparation)
     settings = [str(_VERSIONS[resize]), str(size), resize, fit]
-    return settings if quality is None else [*settings, f"quality {quality}"]
+    settings += [] if quality is None else [f"quality {quality}"]
+    return settings if depth is None else [*settings, f"{depth} bits"]
 
 
 def _digest(lines: Iterable[str]) -> str:
     # The name of a file that cannot be opened may be no UTF-8.
     return hashlib.sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()[:16]
-
-
-def _write(folder: Path, paths: list[Path], preparation: Preparation) -> None:
-    """Write `pixels.npy` and `unreadable.json`."""
-
-    def attempt(path: Path) -> np.ndarray | str:
-        try:
-            return preparation.read(path)
-        except errors.UnreadableImage as error:
-            # Without the path, for the entry is used again when the files have moved.
-            return str(error).removeprefix(f"{path} ")
-
-    reasons: dict[int, str] = {}
-    with (folder / "pixels.npy").open("wb") as file:
-        _write_header(file, len(paths), preparation.image_size)
-        for row, pixels in enumerate(_each(attempt, paths, description="decoding")):
-            if isinstance(pixels, str):
-                reasons[row] = pixels
-            else:
-                # A write raises an error where the disk is full; a memory map would be killed.
-                file.write(pixels.tobytes())
-        # Now the number of readable images is known; NumPy leaves room for it in the header.
-        file.seek(0)
-        _write_header(file, len(paths) - len(reasons), preparation.image_size)
-    (folder / "unreadable.json").write_text(json.dumps(reasons), encoding="utf-8")
-
-
-def _write_header(file: BinaryIO, count: int, image_size: int) -> None:
-    shape = (count, image_size, image_size, 1)
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
-def _read(folder: Path, count: int, *, image_size: int) -> tuple[np.ndarray, dict[int, str]]:
-    """Open what `_write` has written: the pixels, and by row the reason why it has none."""
-    stored = json.loads((folder / "unreadable.json").read_text(encoding="utf-8"))
-    reasons = {int(row): str(reason) for row, reason in stored.items()}
-    shape = (count - len(reasons), image_size, image_size, 1)
-    if not shape[0]:
-        return np.empty(shape, np.uint8), reasons
-    pixels = cache.array(folder / "pixels.npy")
-    if pixels.dtype != np.uint8 or pixels.shape != shape:
-        raise ValueError(f"{pixels.dtype} {pixels.shape} instead of uint8 {shape}")
-    return pixels, reasons
 
 
 def _release(pixels: np.ndarray) -> None:
@@ -289,19 +262,6 @@ def _release(pixels: np.ndarray) -> None:
     memory: object = pixels.base
     if isinstance(memory, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         memory.madvise(mmap.MADV_DONTNEED)
-
-
-def _each(
-    work: Callable[[Path], _Result], paths: list[Path], *, description: str
-) -> Iterator[_Result]:
-    """Yield the result for each file, in order, from several threads."""
-    bar = progress.bar(total=len(paths), description=description)
-    with ThreadPoolExecutor() as pool, bar:
-        # In portions, so that results do not pile up in front of a slow disk.
-        for start in range(0, len(paths), _PORTION):
-            for result in pool.map(work, paths[start : start + _PORTION]):
-                yield result
-                bar.update()
 
 
 def _report(table: pd.DataFrame, readable: pd.DataFrame, problems: list[str]) -> None:
@@ -317,3 +277,31 @@ def _report(table: pd.DataFrame, readable: pd.DataFrame, problems: list[str]) ->
     more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
     examples = "; ".join(problems[:3]) + more
     warnings.warn(f"{len(problems)} of {len(table)} images left out: {examples}", stacklevel=3)
+
+
+def _log(facts: pd.DataFrame, paths: pd.Series) -> None:
+    """Tell of what decoding noticed, by count and example."""
+    wide = facts["largest"] > 0
+    largest = facts["largest"].max()
+    bits = facts.loc[wide, "bits"].max()
+    notices = {
+        f"have 16 bits a pixel and no value above {largest:,}: {bits} bits are taken for all of "
+        f"them, so that {2.0**bits - 1:,.0f} becomes white": wide & (bits < 16),
+        f"use less than an eighth of the {bits} bits that others of the set fill, and look dark": (
+            wide & (facts["largest"] < 2.0**bits / 8)
+        ),
+        "hold several pages or frames, of which the first is read": facts["pages"] > 1,
+        "have transparent pixels, whose stored values are taken": facts["transparent"],
+        f"of {facts['coloured'].notna().sum()} looked at are not grey": (
+            facts["coloured"] > _COLOURED
+        ),
+        "end in rows of one single grey value, a quarter of their height or more": (
+            facts["flat_rows"] >= _FLAT
+        ),
+    }
+    for notice, concerned in notices.items():
+        if concerned.any():
+            example = paths[concerned.to_numpy()].iloc[0]
+            _logger.warning(
+                "%d of %d images %s; e.g. %s", concerned.sum(), len(facts), notice, example
+            )

@@ -8,6 +8,7 @@ import numpy as np
 
 from xraylib.data import reading, resizing
 from xraylib.data.augmentation import recompressed
+from xraylib.data.depth import BITS
 from xraylib.data.resizing import Fit, Resize
 
 
@@ -26,6 +27,9 @@ class Preparation:
             `"pad"` adds black to the shorter one.
         quality: JPEG quality, 1 to 100, at which the image is saved again at its own size before
             it is resized, so that the files' own qualities differ less; None leaves it as it is.
+        depth: Bits of the grey values of files of more than 8 that do not state their own: 2^depth
+            - 1 becomes 255; 8, 10, 12, 14 or 16. `loading.decode` finds it out for a set, so that
+            a single file is later read as the set was. None of a set without such files.
 
     Raises:
         ValueError: A field is out of range.
@@ -40,6 +44,7 @@ class Preparation:
     resize: Resize = "bilinear"
     fit: Fit = "stretch"
     quality: int | None = None
+    depth: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.image_size, int) or self.image_size < 1:
@@ -52,11 +57,14 @@ class Preparation:
             raise ValueError(
                 f"quality must be None or a whole number 1 to 100. Received: {self.quality!r}"
             )
+        if self.depth is not None and self.depth not in BITS:
+            raise ValueError(f"depth must be None or one of {BITS} bits. Received: {self.depth!r}")
 
     def __str__(self) -> str:
         """The recipe in words, e.g. `"224 px, bilinear, stretch"`."""
         quality = [] if self.quality is None else [f"quality {self.quality}"]
-        return ", ".join([f"{self.image_size} px", self.resize, self.fit, *quality])
+        depth = [] if self.depth is None else [f"{self.depth} bits"]
+        return ", ".join([f"{self.image_size} px", self.resize, self.fit, *quality, *depth])
 
     def square(self, pixels: np.ndarray) -> np.ndarray:
         """Turn grey uint8 pixels, (height, width), into uint8 (image_size, image_size)."""
@@ -65,9 +73,9 @@ class Preparation:
         return resizing.square(pixels, image_size=self.image_size, resize=self.resize, fit=self.fit)
 
     def read(self, path: Path | str) -> np.ndarray:
-        """Turn one JPEG or PNG file into grey uint8 pixels, (image_size, image_size).
+        """Turn one image file into grey uint8 pixels, (image_size, image_size).
 
         Raises:
             UnreadableImage: The file is missing, damaged or no image.
         """
-        return self.square(reading.grey(path))
+        return self.square(reading.grey(path, bits=self.depth))

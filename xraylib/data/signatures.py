@@ -23,6 +23,20 @@ _IMAGES: Final = (
 )
 IMAGE_FORMATS: Final = tuple(name for _, _, name in _IMAGES)
 
+# The suffixes of each format, in lower case; of what has another, a name says nothing.
+SUFFIXES: Final = {
+    "JPEG": (".jpeg", ".jpg", ".jpe", ".jfif"),
+    "PNG": (".png", ".apng"),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
+    "PPM": (".pgm", ".ppm", ".pnm", ".pbm", ".pfm"),
+    "AVIF": (".avif", ".avifs"),
+    "DICOM": (".dcm", ".dicom"),
+}
+
 # What people name .jpeg or .png by mistake, in plain words.
 _OTHERS: Final = (
     (0, rb"\0\x05\x16\x07", "macOS metadata (a '._' companion), not the image itself"),

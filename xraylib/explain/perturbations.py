@@ -193,7 +193,7 @@ def _prepared(
 
     def squares(path: Path) -> np.ndarray | None:
         try:
-            pixels = reading.grey(path)
+            pixels = reading.grey(path, bits=preparation.depth)
         except errors.UnreadableImage:
             return None
         return np.stack([preparation.square(step.change(pixels)) for step in steps])
@@ -331,7 +331,7 @@ def perturbed(path: Path | str, name: str) -> np.ndarray:
     """Read one file and perturb it, for a look at it.
 
     Args:
-        path: A JPEG or PNG file, as `reading.grey` reads it.
+        path: An image file, as `reading.grey` reads it.
         name: Of one of `PERTURBATIONS`, or `UNCHANGED`.
 
     Returns:

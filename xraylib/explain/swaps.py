@@ -79,16 +79,18 @@ def profiles(table: pd.DataFrame, *, seed: int = 0) -> tuple[Profile, Profile]:
         ValueError: A class is missing, or none of its images can be read.
     """
     _check_classes(table)
+    bits = table.attrs.get("depth", {}).get("bits")
     negative, positive = (
-        profile(table.loc[table["label"] == label, "path"], seed=seed) for label in (0, 1)
+        profile(table.loc[table["label"] == label, "path"], seed=seed, bits=bits)
+        for label in (0, 1)
     )
     return negative, positive
 
 
-def profile(paths: Iterable[Path | str], *, seed: int = 0) -> Profile:
+def profile(paths: Iterable[Path | str], *, seed: int = 0, bits: int | None = None) -> Profile:
     """Measure the profile of some files: of a sample of 100, where there are more.
 
-    Unreadable files are left out.
+    Unreadable files are left out. `bits` are those of the set, as `reading.film` takes them.
 
     Raises:
         ValueError: Not one can be read.
@@ -99,11 +101,11 @@ def profile(paths: Iterable[Path | str], *, seed: int = 0) -> Profile:
     qualities, aspects, greys, spectra = [], [], [], []
     for path in progress.bar(sample, total=len(sample), description="measuring profiles"):
         try:
-            content = reading.stored(path)
-            pixels = reading.grey(path, content=content)
+            film = reading.film(path, bits=bits, colour=False)
         except errors.UnreadableImage:
             continue
-        qualities.append(measurements.jpeg_quality(content))
+        qualities.append(measurements.jpeg_quality(film.quantization))
+        pixels = film.pixels
         aspects.append(pixels.shape[1] / pixels.shape[0])
         greys.append(np.bincount(pixels.ravel(), minlength=256) / pixels.size)
         spectra.append(_spectrum(pixels))
