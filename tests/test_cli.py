@@ -1,10 +1,12 @@
 """The command: what it prints, and with which exit status it ends."""
 
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
+import warnings
 
 import pandas as pd
 import pytest
@@ -193,3 +195,24 @@ def test_run_ends_with_the_page_of_its_records_and_notebooks(tmp_path, capsys, p
     assert f"all on one page: {runs / 'report.html'}\n" in capsys.readouterr().out
     (options,) = page
     assert [link.address for link in options["notebooks"]] == ["report-notebooks/one.html"]
+
+
+def test_a_terminal_without_a_letter_ends_no_command(tmp_path, monkeypatch):
+    poor = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    monkeypatch.setattr(sys, "stderr", poor)
+    assert cli.main(["report", str(tmp_path / "größer")]) == 1
+    assert b"gr\\xf6\\xdfer" in poor.buffer.getvalue()
+
+
+def test_a_closed_terminal_ends_no_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert cli.main(["table", str(tmp_path)]) == 0
+
+
+def test_warnings_that_were_made_errors_end_no_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "warnoptions", ["error"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cli.main(["table", str(tmp_path)]) == 0
+        warnings.warn("told, and not raised", stacklevel=1)

@@ -2,11 +2,14 @@
 
 import argparse
 import importlib.metadata
+import io
 import json
+import os
 import shutil
 import sys
 import tempfile
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -31,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 where something failed, 2 for wrong arguments, 130 for Ctrl-C.
     """
+    _tolerate_surroundings()
     parser = argparse.ArgumentParser(
         prog="xraylib",
         description="Pneumonia on chest radiographs. For education; not a medical device.",
@@ -51,6 +55,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (errors.XraylibError, ValueError, OSError) as error:
         print(f"xraylib: {error}", file=sys.stderr)
         return 1
+
+
+def _tolerate_surroundings() -> None:
+    """Hours of work do not end at a letter that a terminal lacks, or at a library's warning."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # it was closed by the caller
+            stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 until the process ends
+            setattr(sys, name, stream)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if any(option.startswith("e") for option in sys.warnoptions):  # PYTHONWARNINGS=error
+        warnings.resetwarnings()
+        for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning):
+            warnings.simplefilter("ignore", category)
 
 
 def _add_run(commands: _Commands) -> None:

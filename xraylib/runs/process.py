@@ -104,9 +104,7 @@ def _environment(folder: str) -> dict[str, str]:
     paths = [str(Path(xraylib.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     own = {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        # Kernels of that name, and IPython's startup files and settings, are looked for here.
-        "JUPYTER_PATH": folder,
-        "IPYTHONDIR": str(Path(folder, "ipython")),
+        "JUPYTER_PATH": folder,  # where kernels are looked for
     }
     kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
     return kept | own
@@ -172,6 +170,10 @@ def _papermill(request: dict[str, Any], folder: Path) -> str:
     }
     # TensorFlow writes to the process' own standard error, which is the log.
     options = ["--IPKernelApp.log_level=40", "--IPKernelApp.capture_fd_output=False"]
+    # A fresh profile of IPython, without anybody's startup files and settings.
+    profile = folder / "profile"
+    profile.mkdir()
+    options += [f"--ProfileDir.location={profile}"]
     # The user's own modules there can be imported all the same, after all others.
     options += ["--InteractiveShellApp.ignore_cwd=True"]
     options += ["--InteractiveShellApp.exec_lines=__import__('sys').path.append('')"]
