@@ -170,7 +170,7 @@ def test_an_outside_image_is_prepared_as_those_of_training_were(tmp_path):
     for split, label in itertools.product(("validation", "test"), (0, 1)):
         path = tmp_path / "data" / split / CLASSES[label] / f"{label}.png"
         path.parent.mkdir(parents=True)
-        Image.new("L", (40, 20), 255).save(path)
+        Image.new("L", (40, 20), 255 if split == "test" else label).save(path)
         rows.append({"path": path, "patient": f"{split} {label}", "split": split, "label": label})
     predictions = pd.DataFrame(rows).assign(score=0.5)
     images = loading.decode(predictions, Preparation(8, fit="pad"))

@@ -163,6 +163,12 @@ def pairs(differences: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def images(rows: pd.DataFrame) -> pd.DataFrame:
+    """Show rows of single images, their paths and patients in one line whatever they hold."""
+    texts = {name: rows[name].map(names.shown) for name in ("path", "patient") if name in rows}
+    return rows.assign(**texts)
+
+
 def operating_points(points: pd.DataFrame) -> pd.DataFrame:
     """Show what each rule for choosing a threshold reaches.
 
