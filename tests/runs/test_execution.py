@@ -248,3 +248,19 @@ def test_what_cannot_run_is_refused_before_anything_runs(tmp_path):
         with pytest.raises(kind, match=said):
             execution.run_notebooks(notebooks, **{"out": out} | options)
     assert path.read_bytes() == before and not out.exists()
+
+
+def test_what_cannot_be_written_is_refused_before_anything_runs(tmp_path):
+    path = notebook(tmp_path / "one.ipynb", "open('ran', 'w')")
+    out = tmp_path / "out"
+    (out / "one.ipynb").mkdir(parents=True)
+    with pytest.raises(errors.NotebookError, match=r"cannot write executed notebooks to \S+out"):
+        execution.run_notebooks([path], out=out)
+
+
+def test_a_parameter_that_is_no_utf_8_is_refused(tmp_path):
+    path = notebook(tmp_path / "one.ipynb", parameters="SOURCE: str = ''")
+    with pytest.raises(errors.ParameterError, match=r"SOURCE is no UTF-8.* /data/R\\xf6ntgen"):
+        execution.run_notebooks(
+            [path], out=tmp_path / "out", parameters={"SOURCE": "/data/R\udcf6ntgen"}
+        )

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import os
 import sys
+import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from xraylib import errors, progress
+from xraylib import errors, names, progress
 from xraylib.runs import process
 from xraylib.runs.parameters import refuse_unknown, typed, types_in
 
@@ -76,6 +77,7 @@ def run_notebooks(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise errors.NotebookError(f"cannot make the folder {out} ({error.strerror})") from None
+    _refuse_unwritable(paths, out, parameters)
     tasks = {
         path: functools.partial(process.execute, path, out / path.name, values)
         for path, values in values_for.items()
@@ -106,6 +108,25 @@ def _refuse_overwriting(paths: Sequence[Path], out: Path) -> None:
                 f"two notebooks are called {path.name}, and the second would be written over the "
                 f"first in {out}: run them into different folders"
             )
+
+
+def _refuse_unwritable(paths: Sequence[Path], out: Path, parameters: Mapping[str, Any]) -> None:
+    """Refuses what would keep an executed notebook from being written when it has ended."""
+    for name, value in parameters.items():
+        if isinstance(value, str) and names.encodable(value) != value:
+            raise errors.ParameterError(
+                f"{name} is no UTF-8, so that no notebook can hold it: rename the folder, or give "
+                f"a link to it. Received: {names.shown(value)}"
+            )
+    try:
+        tempfile.TemporaryFile(dir=out).close()
+        for path in paths:
+            if (out / path.name).exists():
+                (out / path.name).open("ab").close()
+    except OSError as error:
+        raise errors.NotebookError(
+            f"cannot write executed notebooks to {out} ({error.strerror}): give another folder"
+        ) from None
 
 
 def _outcomes(tasks: _Tasks, jobs: int) -> _Outcomes:
