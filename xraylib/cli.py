@@ -215,6 +215,7 @@ def _write_audit(
 
 def _table(folder: Path) -> None:
     """Prints what the runs in a folder reached; that there are none is not an error."""
+    from xraylib.data import patients
     from xraylib.report import tables
     from xraylib.runs import records
 
@@ -226,7 +227,8 @@ def _table(folder: Path) -> None:
         for problem in problems.itertuples():
             print(f"{problem.run} left out: {problem.reason}", file=sys.stderr)
         print(tables.runs(runs).to_string(index=False))
-        print("in brackets: 95 % interval over patients; one seed a row; not a medical device")
+        unit = patients.unit_of([record.patients for record in runs])
+        print(f"in brackets: 95 % interval over {unit}; one seed a row; not a medical device")
 
 
 def _add_report(commands: _Commands) -> None:

@@ -79,9 +79,9 @@ def test_equal_ends_of_other_keys_are_no_numbers():
 def test_known_patients_are_counted_with_their_rule():
     finding = patient_checks.unknown(rows(("train", "a"), ("train", "a"), ("test", "b")))
     assert (finding.severity, finding.count) == ("fine", 0)
-    assert finding.meaning == "2 patients, by file names like Kaggle's."
+    assert finding.meaning == "2 patients are told apart by file names like Kaggle's."
     finding = patient_checks.unknown(rows(("train", "a"), ("train", "b"), rule="list.csv:who"))
-    assert finding.meaning == "2 patients, by list.csv:who."
+    assert finding.meaning == "2 patients are told apart by list.csv:who."
 
 
 @pytest.mark.parametrize("known, severity", [(8, "warning"), (9, "note")])

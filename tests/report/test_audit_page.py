@@ -26,6 +26,7 @@ def measured():
     table = pd.DataFrame(
         {
             "split": ["train"] * 3 + ["test"],
+            "path": ["1.png", "2.png", "3.png", "4.png"],
             "class": ["<b>SICK</b>", "<b>SICK</b>", "WELL", "WELL"],
             "patient": ["a", "a", "b", "c"],
             "quality": [75.0, 95.0, np.nan, np.nan],
@@ -54,3 +55,11 @@ def test_audit_shows_findings_counts_and_medians(findings, measured):
     assert page.texts[first + 1 : first + 9] == [*"21", "1,200", "1,000", "1.2", "0.2", "85", "120"]
     assert page.texts[page.texts.index("test WELL") + 7] == "–"
     assert page.all("img")[0]["alt"].startswith("For each split and class")
+    assert "Counts, and medians of the files. 3 patients are known." in page.texts
+
+
+def test_unknown_patients_are_not_counted(findings, measured):
+    tables = {"findings": findings, "measured": measured.assign(patient=measured["path"])}
+    page = Page(audit_page.audit("Audit of x", properties=Figure(figsize=(2, 1)), **tables))
+    assert "patients" not in page.texts
+    assert any("It is unknown whose the images are" in text for text in page.texts)

@@ -123,14 +123,26 @@ def test_findings_are_counted_and_named():
 def test_the_index_is_described_by_its_counts():
     table = pd.DataFrame(
         {
+            "path": ["1.png", "2.png", "3.png", "4.png"],
             "split": ["train", "train", "val", "test"],
             "patient": ["a", "a", "b", "b"],
             "label": [1, 1, 0, 1],
         }
     )
     text = sentences.data(table)
-    assert "There are 4 images of 2 patients. Pneumonia is .667 of train and 1.000 of" in text
-    assert "1 of the 2 patients in train have several images, up to 2; 1 patients are in" in text
+    assert (
+        "There are 4 images. 2 patients are known. Pneumonia is .667 of train and 1.000 of" in text
+    )
+    assert (
+        "1 of the 2 known patients in train have several images, up to 2; 1 of them is in train"
+        in text
+    )
+    text = sentences.data(table.assign(patient=["a", "2.png", "3.png", "c"]))
+    assert "2 patients are known; 2 images are of unknown patients" in text
+    assert "0 of the 1 known patients in train have several images, up to 1; none is in" in text
+    text = sentences.data(table.assign(patient=table["path"]))
+    assert "It is unknown whose the images are" in text
+    assert text.endswith("that is the accuracy of always saying PNEUMONIA.")
 
 
 # ------------------------------------------------------------------ steps
@@ -188,6 +200,26 @@ def test_the_protocol_of_a_network():
 def test_the_protocol_of_what_is_no_network():
     text = sentences.protocol(record())
     assert "cross-validation by patient over 1,200 images, test the same 624 images" in text
+
+
+NOBODY = {"rule": "", "patients": 0, "unknown": 9}
+SOME = {"rule": "nih", "patients": 5, "unknown": 4}
+
+
+def test_the_protocol_claims_no_more_than_is_known_of_the_patients():
+    network = {"network": "tiny", "precision": "float32", "device": "a GPU"}
+    for more in ({}, network):
+        assert "patient" not in sentences.protocol(record(patients=NOBODY, **more))
+    text = sentences.protocol(record(patients=NOBODY, **network))
+    assert "1,200 others to choose the epoch" in text and "2,000 resamples of images" in text
+    text = sentences.protocol(record(patients=SOME, **network))
+    assert "of other patients" not in text
+    assert "2,000 resamples of known patients and single images" in text
+
+
+def test_steps_say_what_was_resampled():
+    text = " ".join(sentences.steps(reached(), compared(), unit="images").values())
+    assert "chance in the choice of images explains" in text and "patient" not in text
 
 
 def test_a_record_without_counts_has_no_protocol():

@@ -161,6 +161,9 @@ def test_pairs_show_difference_and_p():
         "by": "DeLong, clustered",
     }
     assert tables.pairs(compared.assign(metric="accuracy")).empty
+    assert tables.pairs(compared, unit="images")["by"].tolist() == ["DeLong"]
+    over = tables.pairs(compared.assign(test="bootstrap over patients"), unit="images")
+    assert over["by"].tolist() == ["bootstrap over images"]
 
 
 def test_operating_points_have_one_row_a_rule():
@@ -197,6 +200,7 @@ def test_calibration_has_one_row_a_split_and_temperature():
 def test_subtypes_have_one_row_a_kind():
     test = pd.DataFrame(
         {
+            "path": list("12345"),
             "label": [0, 0, 1, 1, 1],
             "score": [0.1, 0.2, 0.9, 0.8, 0.15],
             "patient": ["a", "b", "c", "c", "d"],
@@ -209,6 +213,9 @@ def test_subtypes_have_one_row_a_kind():
     # The bacterial image scores above one of two normal ones, and below the threshold.
     assert bacteria["AUC"].startswith(".500 [") and bacteria["sensitivity"].startswith(".000 [")
     assert virus["AUC"].startswith("1.000 [")
+    assert "patients" not in tables.subtypes(test.assign(patient=test["path"]))
+    some = tables.subtypes(test.assign(patient=[*"123", "c", "d"]))
+    assert list(some)[:3] == ["kind", "images", "known patients and single images"]
 
 
 def test_curves_are_those_of_test(tmp_path):

@@ -21,7 +21,7 @@ import pandas as pd
 
 from xraylib import cache
 from xraylib.backend import keras
-from xraylib.data import decoding
+from xraylib.data import decoding, patients
 from xraylib.data.augmentation import Augmentation
 from xraylib.data.index import class_names
 from xraylib.data.preparation import Preparation
@@ -87,11 +87,16 @@ class Images:
         )
 
     def counts(self) -> pd.DataFrame:
-        """Count images and patients of each class in each split: split, class, images, patients."""
+        """Count images and known patients of each class in each split.
+
+        The columns are split, class, images, and patients where anybody is known.
+        """
         names = class_names(self.table)
         named = self.table.assign(**{"class": [names[label] for label in self.table["label"]]})
+        named["patient"] = named["patient"].mask(patients.unknown(named))
         groups = named.groupby(["split", "class"], sort=True)
-        return groups.agg(images=("path", "size"), patients=("patient", "nunique")).reset_index()
+        counts = groups.agg(images=("path", "size"), patients=("patient", "nunique")).reset_index()
+        return counts if named["patient"].notna().any() else counts.drop(columns="patients")
 
 
 class Batches(keras.utils.PyDataset):

@@ -33,7 +33,7 @@ class Rule:
 
     Attributes:
         name: What it is called as a parameter.
-        words: What it reads, for a sentence such as "12 patients by ...".
+        words: What it reads, for a sentence such as "12 patients are told apart by ...".
         key: Returns the patient of an image from its path below the class folder, or `""`.
         by_name: Whether it reads the name of the file alone, and not its folders.
     """
@@ -126,6 +126,6 @@ RULES: Final = {
         Rule("mendeley", "file names like Mendeley's, version 3", _mendeley, by_name=True),
         Rule("kaggle", "file names like Kaggle's", _kaggle, by_name=True),
         Rule("nih", "file names like NIH's", _nih, by_name=True),
-        Rule("folder", "a folder a patient", _folder, by_name=False),
+        Rule("folder", "their folders", _folder, by_name=False),
     )
 }

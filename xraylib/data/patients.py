@@ -63,16 +63,15 @@ def assign(table: pd.DataFrame, *, top: Path, rule: str = AUTO) -> pd.DataFrame:
         used, keys = "", [""] * len(paths)
     else:
         used, keys = _asked_for(name, table, top, paths)
-    facts = {
-        "rule": used,
-        "patients": len({key for key in keys if key}),
-        "unknown": keys.count(""),
-    }
     table = table.assign(
         patient=[key or path for key, path in zip(keys, paths, strict=True)],
         subtype=[patient_rules.subtype(path) for path in paths],
     )
-    table.attrs["patients"] = facts
+    table.attrs["patients"] = {
+        "rule": used,
+        "patients": len({key for key in keys if key}),
+        "unknown": keys.count(""),
+    }
     return table
 
 
@@ -81,7 +80,7 @@ def describe(facts: Mapping[str, Any]) -> str:
 
     Example:
         >>> describe({"rule": "kaggle", "patients": 12, "unknown": 0})
-        "12 patients, by file names like Kaggle's."
+        "12 patients are told apart by file names like Kaggle's."
     """
     rule, known, unknown = facts["rule"], facts["patients"], facts["unknown"]
     if not known:
@@ -92,11 +91,21 @@ def describe(facts: Mapping[str, Any]) -> str:
     names = rule.split(" + ")
     if set(names) <= set(RULES):
         rule = " and ".join(RULES[name].words for name in names)
-    sentence = f"{known:,} patient{'' if known == 1 else 's'}, by {rule}"
+    verb = "patient is" if known == 1 else "patients are"
+    sentence = f"{known:,} {verb} " + (f"told apart by {rule}" if rule else "known")
     if unknown:
         who = "image is of an unknown patient" if unknown == 1 else "images are of unknown patients"
         sentence += f"; {unknown:,} {who}, each counted as a patient of its own"
     return f"{sentence}."
+
+
+def facts(table: pd.DataFrame) -> dict[str, Any]:
+    """What `assign` has put into `attrs["patients"]`, or what the keys tell where it is missing."""
+    if stored := table.attrs.get("patients"):
+        return dict(stored)
+    alone = unknown(table)
+    known = table["patient"][~alone].nunique()
+    return {"rule": "", "patients": int(known), "unknown": int(alone.sum())}
 
 
 def unit(table: pd.DataFrame) -> str:
@@ -109,23 +118,23 @@ def unit(table: pd.DataFrame) -> str:
         >>> unit(pd.DataFrame({"path": ["a/1.png", "a/2.png"], "patient": ["a/1.png", "a/2.png"]}))
         'images'
     """
-    facts = table.attrs.get("patients")
-    if facts is None:
-        alone = unknown(table)
-        facts = {"patients": len(alone) - alone.sum(), "unknown": alone.sum()}
-    return unit_of(facts)
+    return unit_of([facts(table)])
 
 
-def unit_of(facts: Mapping[str, Any]) -> str:
-    """Say the same as `unit` from `attrs["patients"]`.
+def unit_of(each: Sequence[Mapping[str, Any] | None]) -> str:
+    """Say the same as `unit` of several runs together, from the `attrs["patients"]` of each.
+
+    A run of an earlier version has None: it knew Kaggle's names only.
 
     Example:
-        >>> unit_of({"rule": "nih", "patients": 3, "unknown": 0})
+        >>> unit_of([{"rule": "nih", "patients": 3, "unknown": 0}, None])
         'patients'
     """
-    if not facts["patients"]:
+    known = [True if facts is None else bool(facts.get("patients")) for facts in each]
+    unknown = [bool(facts and facts.get("unknown")) for facts in each]
+    if not any(known):
         return "images"
-    return "known patients and single images" if facts.get("unknown") else "patients"
+    return "known patients and single images" if any(unknown) else "patients"
 
 
 def unknown(table: pd.DataFrame) -> np.ndarray:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
+from xraylib.data import patients
 from xraylib.report import html
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def audit(
         "where a class differs between train and test, what it learned need not hold. "
         "Line: median; box: middle half; dots: at most 300 images a row."
     )
-    counted = "Counts, and medians of the files. Patients are counted by file name."
+    counted = f"Counts, and medians of the files. {patients.describe(patients.facts(measured))}"
     blocks = [
         html.heading(verdict(findings)),
         html.table(_findings(findings), caption=worst_first, stacked=True),
@@ -89,8 +90,12 @@ def _listed(examples: list[str]) -> list[str]:
 
 
 def _medians(measured: pd.DataFrame) -> pd.DataFrame:
-    groups = measured.groupby([measured["split"] + " " + measured["class"]], sort=False)
+    places = measured["split"] + " " + measured["class"]
+    groups = measured.groupby(places, sort=False)
     medians = groups[list(_MEDIANS)].median().rename(columns=_MEDIANS)
     medians.insert(0, "images", groups.size())
-    medians.insert(1, "patients", groups["patient"].nunique())
+    if patients.unit(measured) != "images":
+        known = measured.loc[~patients.unknown(measured)]
+        counts = known.groupby(places)["patient"].nunique()
+        medians.insert(1, "patients", counts.reindex(medians.index, fill_value=0))
     return medians.rename_axis("split and class").reset_index()

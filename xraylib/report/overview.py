@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from xraylib.data import patients
 from xraylib.evaluation import comparison
 from xraylib.report import sentences
 from xraylib.report.sentences import short
@@ -90,11 +91,19 @@ def opening(results: Results) -> str:
         "This is not a medical device: nothing here may guide the care of a patient.",
     ]
     second = [
-        f"The test has {len(test):,} images of {test['patient'].nunique():,} patients, "
+        f"The test has {len(test):,} images{_of_patients(results)}, "
         f"{int(test['label'].sum()):,} images with pneumonia.",
         *_beside_the_best(results),
     ]
     return " ".join(first) + "\n\n" + " ".join(second)
+
+
+def _of_patients(results: Results) -> str:
+    test, unit = results.best.test, results.selection.unit
+    if unit == "images":
+        return " of unknown patients"
+    known = test.loc[~patients.unknown(test), "patient"].nunique()
+    return f" of {known:,} {'patients' if unit == 'patients' else 'known patients and of others'}"
 
 
 def _best_step(results: Results) -> list[str]:
@@ -116,7 +125,8 @@ def _best_step(results: Results) -> list[str]:
         text.append("It is no network and never saw a lung.")
     seeds = "one seed" if test["runs"] == 1 else f"the mean of {int(test['runs'])} seeds"
     text.append(
-        f"On test the AUC is {short(test['value'])}, with a 95 % interval over patients from "
+        f"On test the AUC is {short(test['value'])}, with a 95 % interval over "
+        f"{results.selection.unit} from "
         f"{short(test['low'])} to {short(test['high'])} ({seeds}): "
         f"{sentences.shift(validation, test)}. At threshold .5 it calls "
         f"{short(at_half['sensitivity'])} of those with pneumonia sick, and "
@@ -143,6 +153,6 @@ def _beside_the_best(results: Results) -> list[str]:
         text.append(
             f"Of {len(tested)} steps that follow another, {clear or 'none'} "
             f"{'differs' if clear == 1 else 'differ'} from it in AUC by more than chance in the "
-            "choice of patients explains."
+            f"choice of {results.selection.unit} explains."
         )
     return text

@@ -233,13 +233,20 @@ def swaps(effects: pd.DataFrame, *, class_names: Sequence[str], ax: Axes | None 
     return figure
 
 
-def steps(reached: pd.DataFrame, *, metric: str = "AUC", ax: Axes | None = None) -> Figure:
+def steps(
+    reached: pd.DataFrame,
+    *,
+    metric: str = "AUC",
+    unit: str = "patients",
+    ax: Axes | None = None,
+) -> Figure:
     """What each step reached on validation and on test.
 
     Args:
         reached: One row a step and split: the columns step, split, value (the mean over its seeds),
             low, high, and each, a list with the value of every seed.
         metric: Name of what was measured, for the axis.
+        unit: What the intervals are over, as `patients.unit` says it.
         ax: Where to draw; None for a figure of its own.
 
     Returns:
@@ -258,7 +265,7 @@ def steps(reached: pd.DataFrame, *, metric: str = "AUC", ax: Axes | None = None)
                 ax.plot(seeds, at, "|", color="black", markersize=9, markeredgewidth=1.2)
     ax.axvline(0.5, color="0.6", linestyle=":", label="chance")
     # Right-aligned, it is whole below a panel that long names of steps make narrow.
-    ax.set_xlabel(f"{metric}, 95 % interval over patients", loc="right")
+    ax.set_xlabel(f"{metric}, 95 % interval over {unit}", loc="right")
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_yticks(range(len(names)), names)
     _legend_above(ax)

@@ -71,9 +71,10 @@ def page(folder: Path | str, *, prevalence: float = 0.3, notebooks: Iterable[Lin
 
 
 def _steps(results: Results) -> Iterator[Block]:
+    unit = results.selection.unit
     yield _table(
         tables.steps(results.reached),
-        caption="At threshold .5. In brackets: 95 % interval over patients; after ±: standard "
+        caption=f"At threshold .5. In brackets: 95 % interval over {unit}; after ±: standard "
         "deviation over seeds, where there are several.",
     )
     validation, test = results.auc["validation"], results.auc["test"]
@@ -82,12 +83,13 @@ def _steps(results: Results) -> Iterator[Block]:
         f"{interval(*test.loc[name, ['value', 'low', 'high']])}"
         for name in test.index
     )
-    figure = plots.steps(results.reached[results.reached["metric"] == "AUC"])
+    figure = plots.steps(results.reached[results.reached["metric"] == "AUC"], unit=unit)
+    by = " by patient" if unit == "patients" else f" by {unit}" if unit != "images" else ""
     figure.set_figwidth(5)  # to be seen whole on a phone
     yield _figure(
         figure,
         alt=f"One line a step, with its AUC on validation and on test: {numbers}.",
-        caption="Open: validation, cut from train by patient. Filled: test. Dotted: chance. "
+        caption=f"Open: validation, cut from train{by}. Filled: test. Dotted: chance. "
         "Ticks: single seeds, where there are several.",
     )
 
@@ -96,10 +98,11 @@ def _neighbours(results: Results) -> Iterator[Block]:
     if results.not_compared:
         yield html.text(results.not_compared)
         return
-    lines = sentences.steps(results.reached, results.compared)
+    unit = results.selection.unit
+    lines = sentences.steps(results.reached, results.compared, unit=unit)
     yield html.bullets(f"{step}: {sentence}" for step, sentence in lines.items())
     yield _table(
-        tables.pairs(results.compared),
+        tables.pairs(results.compared, unit=unit),
         caption="Paired tests on the same test images; values in the order step, against. In "
         "brackets: 95 % interval of the difference. p is corrected for the number of steps.",
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from xraylib.data import patients
 from xraylib.evaluation.thresholds import Rule
 from xraylib.runs.record import Record
 
@@ -92,17 +93,24 @@ def swaps(effects: pd.DataFrame) -> str:
 def data(table: pd.DataFrame) -> str:
     """Say in a paragraph what the table from `index.from_tree` shows."""
     train, test = table[table["split"] != "test"], table[table["split"] == "test"]
-    sizes = train.groupby("patient").size()
-    shared = set(train["patient"]) & set(test["patient"])
+    text = (
+        f"There are {len(table):,} images. {patients.describe(patients.facts(table))} Pneumonia is "
+        f"{short(train['label'].mean())} of train and {short(test['label'].mean())} of test: "
+        "that is the accuracy of always saying PNEUMONIA."
+    )
+    known = [part.loc[~patients.unknown(part), "patient"] for part in (train, test)]
+    sizes = known[0].value_counts()
+    if sizes.empty:
+        return text
+    shared = set(known[0]) & set(known[1])
     crossing = (
-        f"{len(shared)} patients are in train and in test" if shared else "no patient is in both"
+        f"{len(shared):,} of them {'is' if len(shared) == 1 else 'are'} in train and in test"
+        if shared
+        else "none is in train and in test"
     )
     return (
-        f"There are {len(table):,} images of {table['patient'].nunique():,} patients. Pneumonia is "
-        f"{short(train['label'].mean())} of train and {short(test['label'].mean())} of test: "
-        "that is the accuracy of always saying PNEUMONIA. "
-        f"{int((sizes > 1).sum()):,} of the {len(sizes):,} patients in train have several images, "
-        f"up to {int(sizes.max())}; {crossing}."
+        f"{text} {int((sizes > 1).sum()):,} of the {len(sizes):,} known patients in train have "
+        f"several images, up to {int(sizes.max())}; {crossing}."
     )
 
 
@@ -118,11 +126,12 @@ def audit(findings: pd.DataFrame) -> str:
     )
 
 
-def baseline(metrics: pd.DataFrame) -> str:
+def baseline(metrics: pd.DataFrame, *, unit: str = "patients") -> str:
     """Say in two sentences of Markdown what a model that never saw a picture reached.
 
     Args:
         metrics: As `thresholds.summary` returns it for the predictions of `shortcuts.baseline`.
+        unit: What they were told apart by, as `patients.unit` says it.
     """
     auc = metrics[(metrics["metric"] == "AUC") & (metrics["rule"] == Rule.HALF)].set_index("split")
     validation, test = (
@@ -130,19 +139,22 @@ def baseline(metrics: pd.DataFrame) -> str:
     )
     return (
         "A model that never saw a picture, only the file's size, shape and compression, has an "
-        f"AUC of {validation} within `train`, on children that it does not know, and of {test} on "
+        f"AUC of {validation} within `train`, on {unit} that it does not know, and of {test} on "
         "`test`. So much can be had on a validation cut from `train` without looking at lungs: a "
         "network shows that it looks at them only if it exceeds the first of these numbers, and "
         "the second one on `test`."
     )
 
 
-def steps(reached: pd.DataFrame, compared: pd.DataFrame) -> dict[str, str]:
+def steps(
+    reached: pd.DataFrame, compared: pd.DataFrame, *, unit: str = "patients"
+) -> dict[str, str]:
     """Say what each step reached, and whether it differs from the step before it.
 
     Args:
         reached: As `comparison.averages` returns it.
         compared: As `comparison.differences` returns it.
+        unit: What was resampled, as `patients.unit` says it.
 
     Returns:
         One or two sentences by step.
@@ -169,7 +181,7 @@ def steps(reached: pd.DataFrame, compared: pd.DataFrame) -> dict[str, str]:
             sentences[name] += (
                 f" Against {row['first']}: {signed(row['difference'])} "
                 f"[{signed(row['low'])}, {signed(row['high'])}], {verdict} chance in the choice of "
-                f"patients explains ({probability(row['p_holm'])}, corrected)."
+                f"{unit} explains ({probability(row['p_holm'])}, corrected)."
             )
     return sentences
 
@@ -185,17 +197,22 @@ def protocol(record: Record) -> str:
     if record.counts is None:
         raise ValueError(f"the record in {record.folder.name} does not say how many images it had")
     counts = record.counts.groupby("split")["images"].sum()
+    unit = record.unit
     if not record.is_network:
+        by = "" if unit == "images" else " by patient" if unit == "patients" else f" by {unit}"
         return (
             f"Rows without px are no networks but boosted trees on a few numbers of each file: "
-            f"validation is a cross-validation by patient over {counts['validation']:,} images, "
+            f"validation is a cross-validation{by} over {counts['validation']:,} images, "
             f"test the same {counts['test']:,} images."
         )
+    others = {"patients": "of other patients", "images": "others"}.get(
+        unit, "of others as far as known"
+    )
     return (
-        f"{counts['train']:,} images to train on, {counts['validation']:,} of other patients to "
+        f"{counts['train']:,} images to train on, {counts['validation']:,} {others} to "
         f"choose the epoch and the second threshold, {counts['test']:,} test images read once at "
         f"the end; threshold .5; {record.precision} on {record.device}; 95 % intervals from "
-        "2,000 resamples of patients."
+        f"2,000 resamples of {unit}."
     )
 
 

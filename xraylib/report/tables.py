@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from xraylib import names
+from xraylib.data import patients
 from xraylib.evaluation.calibration import net_benefit
 from xraylib.evaluation.calibration import reliability as reliability_of
 from xraylib.evaluation.metrics import by_subtype
@@ -126,8 +127,8 @@ def steps(averages: pd.DataFrame) -> pd.DataFrame:
         averages: As `comparison.averages` returns it.
 
     Returns:
-        One row a step: the mean over its seeds with the interval over patients, and after ± the
-        standard deviation over the seeds where there are several.
+        One row a step: the mean over its seeds with its interval, and after ± the standard
+        deviation over the seeds where there are several.
     """
     return pd.DataFrame(
         [
@@ -137,11 +138,12 @@ def steps(averages: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def pairs(differences: pd.DataFrame) -> pd.DataFrame:
+def pairs(differences: pd.DataFrame, *, unit: str = "patients") -> pd.DataFrame:
     """Show paired comparisons of AUC and balanced accuracy.
 
     Args:
         differences: As `comparison.differences` returns it.
+        unit: What was resampled, as `patients.unit` says it.
 
     Returns:
         One row a comparison and metric: step, against, metric, both values, the difference with its
@@ -155,7 +157,7 @@ def pairs(differences: pd.DataFrame) -> pd.DataFrame:
             "values": f"{short(row.second_value)}, {short(row.first_value)}",
             "difference": f"{signed(row.difference)} [{signed(row.low)}, {signed(row.high)}]",
             "p, Holm": sentences.probability(row.p_holm),
-            "by": row.test,
+            "by": _method(row.test, unit),
         }
         for row in differences.itertuples()
         if row.metric in ("AUC", "balanced accuracy")
@@ -167,6 +169,15 @@ def images(rows: pd.DataFrame) -> pd.DataFrame:
     """Show rows of single images, their paths and patients in one line whatever they hold."""
     texts = {name: rows[name].map(names.shown) for name in ("path", "patient") if name in rows}
     return rows.assign(**texts)
+
+
+def _method(test: str, unit: str) -> str:
+    """What `comparison` calls a test, in terms of what was resampled."""
+    return (
+        "DeLong"
+        if unit == "images" and test.startswith("DeLong")
+        else test.replace("patients", unit)
+    )
 
 
 def operating_points(points: pd.DataFrame) -> pd.DataFrame:
@@ -200,16 +211,20 @@ def subtypes(test: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     """Show how well each kind of pneumonia is separated from all normal images.
 
     Args:
-        test: One row an image, with the columns label, score, patient and subtype.
+        test: One row an image, with the columns path, label, score, patient and subtype.
         seed: Of the resampling for the intervals.
 
     Returns:
-        One row a kind: how many images and patients, and AUC and sensitivity at threshold .5 with
-        their intervals.
+        One row a kind: how many images, and how many patients if these are known, and AUC and
+        sensitivity at threshold .5 with their intervals.
     """
     columns = (test[name].to_numpy() for name in ("label", "score", "subtype"))
     measured = by_subtype(*columns, patients=test["patient"].to_numpy(), seed=seed)
+    unit = patients.unit(test)
     table = _one_column_a_metric(measured, ["subtype", "images", "patients"])
+    if unit == "images":
+        table = table.drop(columns="patients")
+    table = table.rename(columns={"patients": unit})
     return table.rename(columns={"subtype": "kind"})
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
+from xraylib.data.patients import unit_of
 from xraylib.data.preparation import Preparation
 from xraylib.runs import formats, stored
 
@@ -76,6 +77,11 @@ class Record:
     def is_network(self) -> bool:
         """Whether this run trained a network, and not trees on a few numbers of each file."""
         return self.network is not None
+
+    @property
+    def unit(self) -> str:
+        """What its intervals are over, patients or images, as `patients.unit_of` says it."""
+        return unit_of([self.patients])
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from xraylib.data.patients import unit_of
 from xraylib.evaluation import metrics, thresholds
 from xraylib.evaluation.thresholds import Rule
 from xraylib.runs import records
@@ -68,6 +69,11 @@ class Selection:
     def records(self) -> list[Record]:
         """Of all steps."""
         return [record for step in self.steps for record in step.records]
+
+    @property
+    def unit(self) -> str:
+        """What intervals are over, patients or images, as `patients.unit_of` says it."""
+        return unit_of([record.patients for record in self.records])
 
     @property
     def predictions(self) -> dict[str, list[pd.DataFrame]]:
