@@ -21,7 +21,7 @@ WINGS = [
 # Used by every wing, and by themselves of no wing.
 GROUND = {"errors", "backend", "files", "names", "machine", "progress", "cache", "pruning"}
 # They put wings together.
-ROOF = {"cli", "classifier"}
+ROOF = {"cli", "classifier", "predicting"}
 
 
 def imported(path):

@@ -12,13 +12,13 @@ import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import pandas as pd
+from xraylib import errors, names, predicting
+from xraylib.data.patient_rules import AUTO, NAMES
 
-from xraylib import errors, names
-from xraylib.data.patients import AUTO, NAMES
-from xraylib.runs import execution, parameters
+if TYPE_CHECKING:
+    import pandas as pd
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Pneumonia on chest radiographs. For education; not a medical device.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_run, _add_synthetic, _add_audit, _add_report, _add_cache):
+    for add in (_add_run, predicting.add, _add_synthetic, _add_audit, _add_report, _add_cache):
         add(commands)
     table = commands.add_parser("table", help="show the records in a folder, one line a run")
     table.set_defaults(command=_table)
@@ -85,6 +85,8 @@ def _add_run(commands: _Commands) -> None:
 
 
 def _run(notebooks: list[Path], file: str | None, p: list[list[str]], out: Path, jobs: int) -> int:
+    from xraylib.runs import execution, parameters
+
     notebooks = notebooks or sorted(Path("notebooks").glob("[0-9]*.ipynb"))
     if not notebooks:
         raise errors.NotebookError(
@@ -171,7 +173,7 @@ def _audit(folder: Path, out: Path | None, patients: str, seed: int) -> int:
     return int((findings["severity"] == "severe").any())
 
 
-def _print_findings(findings: pd.DataFrame) -> None:
+def _print_findings(findings: "pd.DataFrame") -> None:
     fill = textwrap.TextWrapper(
         width=max(40, min(100, shutil.get_terminal_size().columns)),
         initial_indent="  ",
@@ -190,7 +192,7 @@ def _print_findings(findings: pd.DataFrame) -> None:
 
 
 def _write_audit(
-    out: Path, name: str, measured: pd.DataFrame, findings: pd.DataFrame, seed: int
+    out: Path, name: str, measured: "pd.DataFrame", findings: "pd.DataFrame", seed: int
 ) -> None:
     from xraylib.report import audit_page, html, plots
 
@@ -287,7 +289,7 @@ def _prune(to: str, everything: bool) -> None:
     print(f"removed {removed['bytes'].sum() / 1e6:,.1f} MB, {left / 1e6:,.1f} MB are left")
 
 
-def _print_entries(entries: pd.DataFrame) -> None:
+def _print_entries(entries: "pd.DataFrame") -> None:
     for row in entries.itertuples():
         state = f" ({row.state})" if row.state else ""
         used = row.used.to_pydatetime().astimezone()

@@ -5,6 +5,7 @@
     ├── UnreadableImage      (ValueError)    a file that cannot be read as an image
     ├── TooFewPatientsError  (ValueError)    too few patients of a class to cross-validate
     ├── ParameterError       (ValueError)    a parameter that does not exist or has a wrong value
+    ├── ClassifierError      (ValueError)    a packed classifier that is missing, damaged or changed
     ├── NotebookError        (ValueError)    a notebook or a parameter file that cannot be run
     ├── CacheError           (OSError)       a cache folder that cannot be created or locked
     ├── BackendError         (RuntimeError)  settings with which Keras cannot be loaded
@@ -33,6 +34,10 @@ class TooFewPatientsError(XraylibError, ValueError):
 
 class ParameterError(XraylibError, ValueError):
     """A parameter that does not exist or has a wrong value; the message says what is possible."""
+
+
+class ClassifierError(XraylibError, ValueError):
+    """A packed classifier that is missing, damaged or changed; the message says which, and why."""
 
 
 class NotebookError(XraylibError, ValueError):

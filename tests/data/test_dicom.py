@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xraylib.data import dicom
+from xraylib import errors
+from xraylib.data import dicom, reading
 
 pydicom = pytest.importorskip("pydicom", reason="the extra `dicom` is not installed")
 
@@ -41,7 +42,7 @@ def content(made):
 
 
 def grey(made, most_pixels=1000):
-    return dicom.grey(content(made), most_pixels=most_pixels)
+    return dicom.read(content(made), most_pixels=most_pixels)[0]
 
 
 def table(first, entries, bits):
@@ -127,7 +128,7 @@ def test_what_is_no_single_grey_image_is_refused_in_one_line(fields, said):
 @pytest.mark.parametrize("kept", [132, 140, 200, 400])
 def test_a_file_that_was_cut_short_is_refused(kept):
     with pytest.raises(ValueError, match="DICOM"):
-        dicom.grey(content(dataset())[:kept], most_pixels=1000)
+        dicom.read(content(dataset())[:kept], most_pixels=1000)
 
 
 def test_a_syntax_that_only_others_read_is_named():
@@ -139,10 +140,29 @@ def test_a_syntax_that_only_others_read_is_named():
         grey(lossless)
 
 
+def test_reading_recognises_it_by_its_content(tmp_path):
+    path = tmp_path / "named.jpeg"
+    path.write_bytes(content(dataset()))
+    film = reading.film(path)
+    assert (film.format, film.bits, film.coloured) == ("DICOM", 12, 0)
+    np.testing.assert_array_equal(film.pixels, grey(dataset()))
+    path.write_bytes(content(dataset(PixelData=None)))
+    with pytest.raises(errors.UnreadableImage, match=r"named\.jpeg cannot be read: a DICOM object"):
+        reading.grey(path)
+
+
+def test_reading_names_the_extra(tmp_path, monkeypatch):
+    path = tmp_path / "a.dcm"
+    path.write_bytes(content(dataset()))
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(errors.UnreadableImage, match=r"pip install 'xraylib\[dicom\]'"):
+        reading.grey(path)
+
+
 def test_without_pydicom_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(ImportError, match=r"pip install 'xraylib\[dicom\]'"):
-        dicom.grey(b"", most_pixels=1)
+        dicom.read(b"", most_pixels=1)
 
 
 def test_a_chest_stored_in_two_ways_has_the_same_pixels():
@@ -153,6 +173,6 @@ def test_a_chest_stored_in_two_ways_has_the_same_pixels():
     if not all(paths):
         pytest.skip("pydicom-data does not hold RG1")
     contents = [Path(path).read_bytes() for path in paths]
-    plain, compressed = (dicom.grey(each, most_pixels=80_000_000) for each in contents)
+    plain, compressed = (dicom.read(each, most_pixels=80_000_000)[0] for each in contents)
     assert plain.shape == (1955, 1841) and np.ptp(plain) > 200
     np.testing.assert_array_equal(plain, compressed)

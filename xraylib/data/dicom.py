@@ -26,7 +26,7 @@ def is_dicom(content: bytes) -> bool:
     return content[_OFFSET : _OFFSET + len(MAGIC)] == MAGIC
 
 
-def grey(content: bytes, *, most_pixels: int) -> np.ndarray:
+def read(content: bytes, *, most_pixels: int) -> tuple[np.ndarray, int]:
     """Read the image of a DICOM object as grey pixels.
 
     The stored values go through the modality LUT or rescaling, then through the first VOI LUT or
@@ -38,7 +38,8 @@ def grey(content: bytes, *, most_pixels: int) -> np.ndarray:
         most_pixels: An object of more pixels is refused before it is decoded.
 
     Returns:
-        (height, width) uint8 in [0, 255], high values bright.
+        The pixels, (height, width) uint8 in [0, 255], high values bright; and the bits in which
+        each was stored.
 
     Raises:
         ValueError: The object holds no image, more than one, a coloured one, too large a one, or
@@ -63,7 +64,7 @@ def grey(content: bytes, *, most_pixels: int) -> np.ndarray:
         raise ValueError(f"its DICOM is damaged ({errors.one_line(error)})") from None
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         shown = 1 - shown
-    return np.rint(255 * shown).astype(np.uint8)
+    return np.rint(255 * shown).astype(np.uint8), int(dataset.BitsStored)
 
 
 def _check(dataset: Any, most_pixels: int) -> None:

@@ -129,3 +129,6 @@ RULES: Final = {
         Rule("folder", "their folders", _folder, by_name=False),
     )
 }
+AUTO: Final = "auto"
+NONE: Final = "none"
+NAMES: Final = (AUTO, *RULES, NONE)

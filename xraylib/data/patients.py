@@ -14,12 +14,8 @@ import numpy as np
 import pandas as pd
 
 from xraylib.data import patient_lists, patient_rules
-from xraylib.data.patient_rules import RULES, Rule
+from xraylib.data.patient_rules import AUTO, NAMES, NONE, RULES, Rule
 from xraylib.errors import DataSourceError
-
-AUTO: Final = "auto"
-NONE: Final = "none"
-NAMES: Final = (AUTO, *RULES, NONE)
 
 # So few patients, each of them everywhere, are no patients, but say the number of a series.
 _FEW: Final = 10

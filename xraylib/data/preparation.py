@@ -7,7 +7,6 @@ from typing import get_args
 import numpy as np
 
 from xraylib.data import reading, resizing
-from xraylib.data.augmentation import recompressed
 from xraylib.data.depth import BITS
 from xraylib.data.resizing import Fit, Resize
 
@@ -69,6 +68,8 @@ class Preparation:
     def square(self, pixels: np.ndarray) -> np.ndarray:
         """Turn grey uint8 pixels, (height, width), into uint8 (image_size, image_size)."""
         if self.quality is not None:
+            from xraylib.data.augmentation import recompressed  # rarely needed, and SciPy with it
+
             pixels = recompressed(pixels, self.quality)
         return resizing.square(pixels, image_size=self.image_size, resize=self.resize, fit=self.fit)
 

@@ -1,8 +1,8 @@
 """Read one image file as grey pixels, or raise an error that says what is wrong with it.
 
 The content decides what a file is, not its name: JPEG, PNG, TIFF, BMP, GIF, WebP, JPEG 2000, PGM
-and its relatives, and AVIF where Pillow has it. `damage` says what counts as damaged, and what
-cannot be seen.
+and its relatives, AVIF where Pillow has it, and DICOM where pydicom is installed. `damage` says
+what counts as damaged, and what cannot be seen.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
 from xraylib import errors
-from xraylib.data import damage, depth, jpeg, signatures
+from xraylib.data import damage, depth, dicom, jpeg, signatures
 
 # Four times the largest radiograph detector. It also lies below the size from which Pillow warns,
 # so that the verdict does not depend on how the caller has set up warnings.
@@ -81,7 +81,7 @@ class Film:
 
     Attributes:
         pixels: (height, width) uint8 in [0, 255], upright, the caller's own writable copy.
-        format: One of `signatures.IMAGE_FORMATS`.
+        format: One of `signatures.IMAGE_FORMATS`, or `"DICOM"`.
         mode: Pillow's name of the pixel format as it is stored, e.g. `"L"`, `"RGB"`, `"I;16"`.
         pages: Pages or frames in the file, of which the first is read.
         bits: The bits by which the values were scaled: 2^bits - 1 became 255. 8 for 8-bit files.
@@ -191,6 +191,8 @@ def _not_identified(content: bytes) -> str:
 def _decoded(content: bytes, bits: int | None, colour: bool) -> Film:
     """Decode a file by its content; an error's message is without the path."""
     form = signatures.image_format(content)
+    if form == "DICOM":
+        return _of_dicom(content)
     # Without a format Pillow would try all that it knows, drawings among them.
     with Image.open(io.BytesIO(content), formats=(form or "none",)) as image:
         width, height = image.size
@@ -226,6 +228,28 @@ def _decoded(content: bytes, bits: int | None, colour: bool) -> Film:
             flat_rows=_flat_rows(pixels),
             quantization=float(sum(tables[min(tables)])) if tables else np.nan,
         )
+
+
+def _of_dicom(content: bytes) -> Film:
+    """Read a DICOM object, where the extra `dicom` is installed."""
+    try:
+        pixels, bits = dicom.read(content, most_pixels=MOST_PIXELS)
+    except ImportError:
+        raise errors.UnreadableImage(_not_identified(content)) from None
+    except ValueError as error:
+        raise errors.UnreadableImage(f"cannot be read: {error}") from None
+    return Film(
+        pixels,
+        format="DICOM",
+        mode="L",
+        pages=1,
+        bits=bits,
+        largest=0,
+        transparent=False,
+        coloured=0.0,
+        flat_rows=_flat_rows(pixels),
+        quantization=np.nan,
+    )
 
 
 def _load(image: Image.Image, content: bytes) -> None:

@@ -1,11 +1,13 @@
 """Resize a radiograph of any shape to a square, as Keras does or antialiased."""
 
 import functools
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Resize = Literal["bilinear", "area"]
 Fit = Literal["stretch", "crop", "pad"]
@@ -61,11 +63,13 @@ def _resized(pixels: Grey, height: int, width: int, resize: Resize) -> Grey:
     return np.rint(averages).astype(np.uint8, order="C")
 
 
-def _weights(length: int, size: int) -> sparse.csr_array:
+def _weights(length: int, size: int) -> "sparse.csr_array":
     """Weights of `length` values in the averages of `size` equal parts, float32 (size, length).
 
     A value on the edge of two parts counts in each in proportion to its overlap.
     """
+    from scipy import sparse  # a fifth of a second, which who predicts one file would wait for
+
     edges = np.linspace(0, length, size + 1)
     low, high = edges[:-1, np.newaxis], edges[1:, np.newaxis]
     first = low.astype(np.int32)
