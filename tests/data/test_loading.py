@@ -457,7 +457,7 @@ def test_the_first_row_is_not_augmented_from_the_seed_of_the_order():
     numbers = []
 
     class Watched(Augmentation):
-        def apply(self, pixels, rng):
+        def apply(self, pixels, rng, donor=None):
             numbers.append(rng.random())
             return pixels
 
