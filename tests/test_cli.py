@@ -84,7 +84,8 @@ def test_audit_exits_1_for_a_severe_finding_only(tree, capsys, monkeypatch, seve
     monkeypatch.setattr("xraylib.audit.checks.findings", lambda measured, seed: findings)
     monkeypatch.setenv("COLUMNS", "50")
     assert cli.main(["audit", str(tree)]) == status
-    first, *lines = capsys.readouterr().out.splitlines()
+    classes, _, first, *lines = capsys.readouterr().out.splitlines()
+    assert classes == "class 0 is NORMAL, class 1 is PNEUMONIA"
     assert first == f"{severity.upper():<8} copies (1,234)"
     assert max(map(len, lines[:-1])) <= 50
     # A file's name must not clear the screen.
@@ -216,3 +217,13 @@ def test_warnings_that_were_made_errors_end_no_command(tmp_path, monkeypatch, ca
         warnings.simplefilter("error")
         assert cli.main(["table", str(tmp_path)]) == 0
         warnings.warn("told, and not raised", stacklevel=1)
+
+
+def test_audit_asks_for_class_1_and_says_it(tree, capsys):
+    for split in ("train", "val", "test"):
+        (tree / split / "NORMAL").rename(tree / split / "gesund")
+        (tree / split / "PNEUMONIA").rename(tree / split / "krank")
+    assert cli.main(["audit", str(tree)]) == 1
+    assert "holds gesund, krank, and none is NORMAL or PNEUMONIA" in capsys.readouterr().err
+    cli.main(["audit", str(tree), "--positive", "krank"])
+    assert "class 0 is gesund, class 1 is krank" in capsys.readouterr().out

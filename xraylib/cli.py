@@ -149,22 +149,26 @@ def _add_audit(commands: _Commands) -> None:
         f"how patients are told apart: {', '.join(NAMES)}, FILE.csv:COLUMN, or a regular "
         "expression with a group; " + _DEFAULT
     )
+    positive = "the folder of class 1, where none is called NORMAL or PNEUMONIA"
+    audit.add_argument("--positive", default="", metavar="NAME", help=positive)
     audit.add_argument("--patients", default=AUTO, metavar="RULE", help=rule)
     audit.add_argument("--seed", type=int, default=0, help=_DEFAULT)
 
 
-def _audit(folder: Path, out: Path | None, patients: str, seed: int) -> int:
+def _audit(folder: Path, out: Path | None, positive: str, patients: str, seed: int) -> int:
     from xraylib.audit import checks, measurements
     from xraylib.data import index
     from xraylib.report import audit_page
 
-    table = index.from_class_folders(folder, patients=patients)
+    table = index.from_class_folders(folder, positive=positive, patients=patients)
     if out:
         _make_writable(out)
     measured = measurements.measure(table)
     findings = checks.findings(measured, seed=seed).sort_values(
         "severity", key=lambda column: column.map(list(audit_page.MARKS).index), kind="stable"
     )
+    classes = [n if n.isprintable() else ascii(n) for n in measured.attrs["classes"]]
+    print(f"class 0 is {classes[0]}, class 1 is {classes[1]}\n")
     _print_findings(findings)
     print(f"{audit_page.verdict(findings)}, in {len(measured):,} images; not a medical device")
     if out:
@@ -207,6 +211,8 @@ def _write_audit(
         "xraylib": importlib.metadata.version("xraylib"),
         "folder": name,
         "seed": seed,
+        "classes": measured.attrs["classes"],
+        "passed_over": measured.attrs["passed_over"],
         "verdict": audit_page.verdict(findings),
         "counts": counts.to_dict("records"),
         "findings": findings.to_dict("records"),

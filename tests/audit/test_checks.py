@@ -296,3 +296,27 @@ def test_a_class_of_which_nothing_can_be_read_is_severe(tree, no_models):
     for path in files(tree, "train/NORMAL") + files(tree, "test/NORMAL"):
         path.write_text("no image")
     assert audited(tree).loc["unreadable files", "severity"] == "severe"
+
+
+def test_what_was_passed_over_is_counted(tree):
+    for number in range(3):
+        Image.new("L", (9, 9)).save(tree / "train" / f"loose{number}.png")
+    (tree / "labels.csv").write_text("a")
+    findings = audited(tree)
+    passed_over = findings.loc["files passed over"]
+    assert (passed_over["severity"], passed_over["count"]) == ("warning", 4)
+    assert "of train/: 3 (train/loose0.png); .csv files: 1 (labels.csv)" in passed_over["meaning"]
+    assert (
+        findings["meaning"]["unreadable files"] == "All 72 images of the two classes can be read."
+    )
+
+
+def test_all_files_are_said_only_where_nothing_was_passed_over(sound):
+    findings = audited(sound)
+    assert findings.loc["files passed over", "severity"] == "fine"
+    assert findings["meaning"]["unreadable files"] == "All 72 files can be read."
+
+
+def test_other_files_are_noted_without_alarm(tree):
+    (tree / "labels.csv").write_text("a")
+    assert audited(tree).loc["files passed over", "severity"] == "note"

@@ -11,7 +11,8 @@ from typing import Final
 import pandas as pd
 
 from xraylib.audit import copies, patient_checks, shortcuts
-from xraylib.audit.finding import Finding, counted, finding_of
+from xraylib.audit.finding import Finding, counted, finding_of, not_judged
+from xraylib.data import layout
 from xraylib.data.index import class_names
 
 _LEAST_IMAGES: Final = 10
@@ -44,6 +45,7 @@ def findings(measured: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     rows = everything[everything["problem"] == ""]
     results = [
         _unreadable(everything),
+        _passed_over(measured),
         _misnamed(rows),
         _images_per_class(everything, names),
         *copies.find(rows),
@@ -58,6 +60,7 @@ def findings(measured: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 def _unreadable(everything: pd.DataFrame) -> Finding:
     readable = everything["problem"] == ""
     broken = everything[~readable]
+    what = "images of the two classes" if everything.attrs.get("passed_over") else "files"
     class_is_lost = everything[readable]["label"].nunique() < everything["label"].nunique()
     return finding_of(
         "unreadable files",
@@ -65,9 +68,26 @@ def _unreadable(everything: pd.DataFrame) -> Finding:
         len(broken),
         f"{len(broken):,} of {counted(len(everything), 'file')} cannot be read and would be left "
         "out: download them again or remove them.",
-        f"All {len(everything):,} files can be read.",
+        f"All {len(everything):,} {what} can be read.",
         [f"{row.name} {row.problem}" for row in broken.itertuples(index=False)],
         compared="nothing; every file of the class folders was decoded as a whole",
+    )
+
+
+def _passed_over(measured: pd.DataFrame) -> Finding:
+    if "passed_over" not in measured.attrs:
+        return not_judged("files passed over", "the folder of the images was not listed")
+    rows = measured.attrs["passed_over"]
+    images = sum(row["count"] for row in rows if row["kind"].startswith("images"))
+    advice = " Images in no class folder are not audited: sort them into one." if images else ""
+    return finding_of(
+        "files passed over",
+        "warning" if images else "note",
+        sum(row["count"] for row in rows),
+        f"Not taken for images of the two classes: {layout.summary(rows)}.{advice}",
+        "Every file of the folder is an image of one of the two classes.",
+        [str(row["example"]) for row in rows],
+        compared="every file of the folder but hidden ones, with those of the two classes",
     )
 
 
