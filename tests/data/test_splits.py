@@ -155,3 +155,22 @@ def test_what_is_known_of_the_folder_stays_with_every_cut(table):
     cut = splits.hold_out_validation(table)
     for part in (cut, splits.limit(cut, 2), splits.limit(cut, 0), *splits.folds(table, seed=0)):
         assert part.attrs == table.attrs
+
+
+def test_a_patient_in_test_and_in_the_pool_is_warned_of(table):
+    # virus-1 is in train and in test.
+    with pytest.warns(UserWarning, match=r"^1 patient has images in test and .*, such as virus-1:"):
+        splits.hold_out_validation(table)
+
+
+def test_a_validation_without_a_class_is_refused():
+    rows = [(f"ill{at}", 1) for at in range(7)] + [("well", 0)] * 30
+    pool = pd.DataFrame(rows + [(f"ill{at}", 0) for at in range(7)], columns=["patient", "label"])
+    pool = pool.assign(split="train", path=[f"{at}.png" for at in range(len(pool))])
+    for seed in range(5):
+        try:
+            cut = splits.hold_out_validation(pool, seed=seed)
+        except ValueError as error:
+            assert "a validation by patient would lack a class" in str(error)
+        else:
+            assert (cut.groupby("split")["label"].nunique() == 2).all()
