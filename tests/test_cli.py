@@ -69,7 +69,9 @@ def test_audit_prints_the_worst_first_and_writes_a_page_and_json(tree, tmp_path,
     report = json.loads((out / "audit.json").read_text(encoding="utf-8"))
     assert report["folder"] == "chest_xray" and report["verdict"] in printed
     assert {"split": "val", "class": "NORMAL", "images": 2} in report["counts"]
-    assert set(report["findings"][0]) == {"check", "severity", "count", "meaning", "examples"}
+    assert {"check", "severity", "count", "meaning", "examples", "compared"} == set(
+        report["findings"][0]
+    )
     page = (out / "audit.html").read_text(encoding="utf-8")
     assert "copy.jpeg" in page and report["verdict"] in page
     assert sorted(path.name for path in out.iterdir()) == ["audit.html", "audit.json"]

@@ -10,7 +10,7 @@ from typing import Final
 
 import pandas as pd
 
-from xraylib.audit import copies, patient_checks, shortcuts
+from xraylib.audit import copies, looks, patient_checks, shortcuts
 from xraylib.audit.finding import Finding, counted, finding_of, not_judged
 from xraylib.data import layout
 from xraylib.data.index import class_names
@@ -48,6 +48,7 @@ def findings(measured: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
         _passed_over(measured),
         _misnamed(rows),
         _images_per_class(everything, names),
+        *looks.find(rows, names),
         *copies.find(rows),
         patient_checks.across_splits(rows),
         patient_checks.unknown(rows),

@@ -5,6 +5,7 @@ None of these numbers says anything about disease: the audit judges the collecti
 
 import functools
 import hashlib
+import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from PIL import Image
 
 from xraylib import errors, progress
 from xraylib.audit import duplicates
-from xraylib.data import depth, reading, resizing, signatures
+from xraylib.data import depth, films, reading, resizing, signatures
 
 _SIZES: Final = ("width", "height", "aspect", "megapixels", "bytes", "bytes_per_pixel")
 FILE_FACTS: Final = (*_SIZES, "quality", "colour")
@@ -40,6 +41,9 @@ _UNKNOWN: Final = {
     "misnamed": False,
     "sha256": "",
     "phash": None,
+    "miniature": None,
+    "tinted_share": np.nan,
+    **dict.fromkeys(films.COLUMNS, np.nan),
     **dict.fromkeys((*FILE_FACTS, *PIXEL_FACTS, *DECODED), np.nan),
     "mode": "",
 }
@@ -53,6 +57,8 @@ _ANNEX_K: Final = """
 """
 _PIXEL_SIZE: Final = 224
 _BLACK: Final = 5
+# Channels of a grey picture that was saved as colour differ by less.
+_TINT: Final = 12
 
 
 def measure(table: pd.DataFrame) -> pd.DataFrame:
@@ -78,6 +84,9 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
             quality: As `jpeg_quality` estimates it;
             sha256: str, 64 hexadecimal digits of the file's bytes;
             phash: str, `duplicates.perceptual_hash` of the pixels;
+            miniature and `films.COLUMNS`: What `films.looks` says of the pixels;
+            tinted_share: Share of the pixels whose channels differ by more than 12 levels, in
+                [0, 1]; 0 for one channel;
             mean, spread: Mean and standard deviation of the grey pixels in [0, 255] at 224 x 224;
             black_share: Share of these pixels that are at most 5, in [0, 1];
             ring_1 to ring_7: Natural logarithm of 1 + the energy of these pixels, less their mean,
@@ -90,8 +99,8 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
         raise ValueError("the table has no images: give one as index.from_tree returns it")
     paths = [Path(path) for path in table["path"]]
     rows = _each(paths, None)
-    films = [row for row in rows if not row["problem"]]
-    bits = depth.of_set([row["bits"] for row in films], [row["largest"] for row in films])
+    readable = [row for row in rows if not row["problem"]]
+    bits = depth.of_set([row["bits"] for row in readable], [row["largest"] for row in readable])
     if bits:
         wide = [number for number, row in enumerate(rows) if row["largest"] and not row["problem"]]
         if bits != depth.BITS[-1]:
@@ -100,7 +109,8 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
                 rows[number] = row
     columns = pd.DataFrame(rows, columns=list(_UNKNOWN))
     # pandas would make NaN of a hash that is None.
-    columns["phash"] = pd.Series([row["phash"] for row in rows], dtype=object)
+    for name in ("phash", "miniature"):
+        columns[name] = pd.Series([row[name] for row in rows], dtype=object)
     measured = table.reset_index(drop=True).assign(**dict(columns.items()))
     if bits:
         measured.attrs["depth"] = {"bits": bits, "files": len(wide)}
@@ -143,6 +153,7 @@ def _measured(path: Path, bits: int | None) -> dict[str, Any]:
     height, width = film.pixels.shape
     suffix = path.suffix.lower()
     named = next((form for form, known in signatures.SUFFIXES.items() if suffix in known), "")
+    square = resizing.square(film.pixels, image_size=_PIXEL_SIZE, resize="area", fit="stretch")
     return row | {
         "misnamed": named not in ("", film.format),
         "colour": float(Image.getmodebands(film.mode) > 1),
@@ -154,7 +165,9 @@ def _measured(path: Path, bits: int | None) -> dict[str, Any]:
         "bytes_per_pixel": len(content) / (width * height),
         "quality": jpeg_quality(film.quantization),
         "phash": duplicates.perceptual_hash(film.pixels),
-        **_pixel_statistics(film.pixels),
+        "tinted_share": _tinted_share(content) if film.mode[:1] in "RCYPHB" else 0.0,
+        **films.looks(square, film.pixels),
+        **_pixel_statistics(square),
     }
 
 
@@ -167,10 +180,21 @@ def _quantization_sums() -> np.ndarray:
     return np.clip((table * percent + 50) // 100, 1, 255).sum(axis=1)
 
 
-def _pixel_statistics(pixels: np.ndarray) -> dict[str, float]:
+def _tinted_share(content: bytes) -> float:
+    """Looks at the colours of a file, of a JPEG at the smallest size at which it can be decoded."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.draft("RGB", (64, 64))
+            image.info.pop("transparency", None)
+            channels = np.asarray(image.convert("RGB").resize((64, 64)), np.int16)
+    except Exception:  # a DICOM file, or another that Pillow does not open
+        return np.nan
+    return float((np.ptp(channels, axis=2) > _TINT).mean())
+
+
+def _pixel_statistics(square: np.ndarray) -> dict[str, float]:
     from scipy.fft import rfft2
 
-    square = resizing.square(pixels, image_size=_PIXEL_SIZE, resize="area", fit="stretch")
     grey = square.astype(np.float32)
     energy = np.abs(rfft2(grey - grey.mean())) ** 2
     rings = np.log1p(np.bincount(_ring_of_frequency(), energy.ravel(), len(_RINGS)))

@@ -50,6 +50,13 @@ _PROPERTIES: Final = (
         "crop, pad, or scale width and height at random in training.",
     ),
     _Cue(
+        "frame",
+        ("frame",),
+        "The share of the picture's edges that is one grey, such as a black bar or a frame,",
+        "It says nothing about disease, and a network may use it: cut it off, or see how far the "
+        "scores change without it.",
+    ),
+    _Cue(
         "colour",
         ("colour",),
         "Storage in colour",
