@@ -158,7 +158,7 @@ def test_the_comparison_scores_a_folder_from_outside(executed, made, tmp_path):
     done = execution.run_notebooks(NOTEBOOKS[-1:], out=tmp_path, parameters=values)
     assert done["status"].tolist() == ["done"], done["error"].tolist()
     (cell,) = [
-        cell for cell in cells(tmp_path / "05_comparison.ipynb") if "OUTSIDE)" in cell.source
+        cell for cell in cells(tmp_path / "05_comparison.ipynb") if "(OUTSIDE" in cell.source
     ]
     (table,) = [output for output in cell.outputs if "text/html" in output.get("data", {})]
     assert all(f"{path.stem}, 32 px" in table["data"]["text/html"] for path in STEPS)
@@ -179,11 +179,11 @@ def test_an_outside_image_is_prepared_as_those_of_training_were(tmp_path):
         metrics=thresholds.summary(predictions, resamples=0),
         model=mean_network(),
     )
-    needed = ("import ", "runs = selection", "OUTSIDE)")
+    needed = ("import ", "runs = selection", "(OUTSIDE")
     sources = [cell.source for cell in cells(NOTEBOOKS[-1])]
     sources = [source for source in sources if any(word in source for word in needed)]
     names = {"RUN_DIR": str(tmp_path / "runs"), "OUTSIDE": str(tmp_path / "data" / "test")}
-    names |= {"BATCH_SIZE": 2, "SEED": 0}
+    names |= {"BATCH_SIZE": 2, "SEED": 0, "POSITIVE": ""}
     exec("\n".join(sources), names)
     # Half of the padded square is white: a logit of .5, and 1 / (1 + exp(-.5)).
     ((scored,),) = names["elsewhere"].values()
