@@ -159,3 +159,15 @@ def test_real_data(real_data):
     ]
     assert (table.groupby("patient")["split"].nunique() == 1).all()
     assert set(table.loc[table["label"] == 1, "subtype"]) == {"bacteria", "virus"}
+
+
+# ------------------------------------------------------------------ kinds
+
+
+def test_kinds_without_a_subtype_are_the_labels():
+    table = pd.DataFrame({"label": [0, 1, 1], "subtype": ["", "virus", ""]})
+    assert index.kinds(table).tolist() == [0, 1, 1]
+
+
+def test_kinds_of_healthy_images_only():
+    assert index.kinds(pd.DataFrame({"label": [0, 0], "subtype": ["", ""]})).tolist() == [0, 0]

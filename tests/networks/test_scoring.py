@@ -7,7 +7,7 @@ from support.networks import mean_network
 from xraylib.data import index, splits
 from xraylib.data.loading import decode
 from xraylib.data.preparation import Preparation
-from xraylib.networks import models, scoring
+from xraylib.networks import scoring
 
 
 def flat(*greys):
@@ -15,12 +15,22 @@ def flat(*greys):
     return np.array(greys, np.uint8).reshape(-1, 1, 1, 1).repeat(8, 1).repeat(8, 2)
 
 
-def test_outputs_of_every_batch_in_order():
-    logits = models.logits(mean_network())
-    result = scoring.outputs(logits, [flat(0, 51), flat(255)])
+def test_logits_of_every_batch_in_order():
+    result = scoring.logits(mean_network(), [flat(0, 51), flat(255)])
     assert result.dtype == np.float64
     assert result.tolist() == pytest.approx([0, 0.2, 1])
-    assert scoring.outputs(mean_network(), []).shape == (0,)
+    assert scoring.logits(mean_network(), []).shape == (0,)
+
+
+def test_pneumonia_is_all_classes_but_the_first():
+    inputs = keras.Input((8, 8, 1), dtype="uint8")
+    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
+    logit = keras.layers.Dense(3, name="logit", use_bias=False)(mean)
+    network = keras.Model(inputs, keras.layers.Activation("softmax", name="score")(logit))
+    network.get_layer("logit").set_weights([np.log([[1.0, 2.0, 5.0]])])
+    # Of 1 : 2 : 5 seven eighths, of 1 : 1 : 1 two thirds.
+    result = scoring.scores(network, [flat(255, 0)])
+    assert result.tolist() == pytest.approx([7 / 8, 2 / 3])
 
 
 def test_scores_are_the_probability():

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from xraylib.data import layout
@@ -97,6 +98,25 @@ def _table(arrangement: layout.Layout, patients: str) -> pd.DataFrame:
             "not taken from %s: %s", arrangement.base, layout.summary(arrangement.passed_over)
         )
     return patients_of.assign(table, top=arrangement.base, rule=patients)[list(COLUMNS)]
+
+
+def kinds(table: pd.DataFrame) -> np.ndarray:
+    """Numbers what a network of several classes tells apart: NORMAL and each kind of PNEUMONIA.
+
+    Returns:
+        int (images,): 0 where the label is 0, and 1, 2, ... for the subtypes in the order of the
+        alphabet; 1 for all others where some image of label 1 has no subtype.
+
+    Example:
+        >>> kinds(pd.DataFrame({"label": [0, 1, 1], "subtype": ["", "virus", "bacteria"]}))
+        array([0, 2, 1])
+    """
+    ill = table["label"] == 1
+    subtypes = sorted(table.loc[ill, "subtype"].unique())
+    if "" in subtypes:
+        return table["label"].to_numpy()
+    numbers = {subtype: number for number, subtype in enumerate(subtypes, start=1)}
+    return np.where(ill, table["subtype"].map(numbers).fillna(0), 0).astype(int)
 
 
 def class_names(table: pd.DataFrame) -> dict[int, str]:

@@ -69,10 +69,12 @@ class Images:
         shuffle: bool = False,
         seed: int = 0,
         augment: Augmentation | None = None,
+        labels: str = "label",
     ) -> "Batches":
         """Make the batches of one split, `"train"`, `"validation"` or `"test"`.
 
-        The other arguments are those of `Batches`, which Keras' `fit` and `predict` take.
+        The labels are a column of the table. The other arguments are those of `Batches`, which
+        Keras' `fit` and `predict` take.
 
         Raises:
             ValueError: `split` has no images, or `batch_size` is below 1.
@@ -81,9 +83,14 @@ class Images:
         if not len(rows):
             known = sorted(self.table["split"].unique())
             raise ValueError(f"no images in the split {split!r}: there are {known}")
-        pixels, labels = self.pixels, self.table["label"].to_numpy()
         return Batches(
-            pixels, labels, rows, batch_size=batch_size, shuffle=shuffle, seed=seed, augment=augment
+            self.pixels,
+            self.table[labels].to_numpy(),
+            rows,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            augment=augment,
         )
 
     def counts(self) -> pd.DataFrame:
@@ -104,7 +111,7 @@ class Batches(keras.utils.PyDataset):
 
     Args:
         pixels: Grey uint8 in [0, 255], (images, size, size, 1).
-        labels: 0 or 1, (images,).
+        labels: 0 for NORMAL, 1 or more for others, (images,).
         rows: The images to serve, int (n,).
         batch_size: Images per batch; the last one may be smaller.
         shuffle: Whether every epoch has an order of its own.

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+from scipy.special import expit, logsumexp
 
 from xraylib import backend, progress
 from xraylib.backend import keras
@@ -12,14 +12,24 @@ from xraylib.data.loading import Batches, Images
 from xraylib.networks import models
 
 
-def outputs(network: keras.Model, batches: Iterable[np.ndarray]) -> np.ndarray:
-    """Compute what a network of one output gives for each image: float64, (images,).
+def logits(network: keras.Model, batches: Iterable[np.ndarray]) -> np.ndarray:
+    """Compute a network's logit of PNEUMONIA for each image.
 
-    `batches` are grey uint8 in [0, 255], each (batch, size, size, 1).
+    Args:
+        network: With a layer `"logit"`, as those of `models`. Of several classes the first is
+            NORMAL, and the others together are PNEUMONIA.
+        batches: Grey uint8 in [0, 255], each (batch, size, size, 1).
+
+    Returns:
+        float64 (images,).
+
+    Raises:
+        ValueError: `network` has no layer `"logit"`.
     """
-    backend.pin()
-    parts = [np.asarray(network.predict_on_batch(batch), float).ravel() for batch in batches]
-    return np.concatenate([np.empty(0), *parts])
+    outputs = _outputs(models.logits(network), batches)
+    if outputs.shape[1] == 1:
+        return outputs[:, 0]
+    return np.asarray(logsumexp(outputs[:, 1:], axis=1) - outputs[:, 0])
 
 
 def scores(network: keras.Model, batches: Iterable[np.ndarray]) -> np.ndarray:
@@ -29,22 +39,29 @@ def scores(network: keras.Model, batches: Iterable[np.ndarray]) -> np.ndarray:
     from it in float64: float32 makes every probability beyond a logit of 17 the same 1, a tie.
 
     Args:
-        network: Gives the probability of PNEUMONIA, (batch, 1).
+        network: Gives the probability of PNEUMONIA, (batch, 1), or as `logits` takes it.
         batches: Grey uint8 in [0, 255], each (batch, size, size, 1).
 
     Returns:
         float64 in [0, 1], (images,).
     """
     if "logit" in {layer.name for layer in network.layers}:
-        return np.asarray(expit(outputs(models.logits(network), batches)))
-    return outputs(network, batches)
+        return np.asarray(expit(logits(network, batches)))
+    return _outputs(network, batches)[:, 0]
+
+
+def _outputs(network: keras.Model, batches: Iterable[np.ndarray]) -> np.ndarray:
+    """What a network gives for each image: float64, (images, outputs)."""
+    backend.pin()
+    parts = [np.asarray(network.predict_on_batch(batch), float) for batch in batches]
+    return np.concatenate([np.empty((0, network.output_shape[-1])), *parts])
 
 
 def predictions(network: keras.Model, images: Images, *, batch_size: int) -> pd.DataFrame:
     """Score validation and test, the one time that test is looked at.
 
     Args:
-        network: Gives the probability of PNEUMONIA, (batch, 1), of squares prepared as `images`.
+        network: As `scores` takes it, for squares prepared as `images`.
         images: The decoded images of all splits.
         batch_size: Images that the network scores at a time.
 

@@ -27,7 +27,7 @@ Schedule = Literal["constant", "cosine"]
 
 HISTORY_COLUMNS: Final = ("epoch", "split", "loss", "auc", "accuracy", "seconds")
 
-# Of the weights' moving average: about the last 500 steps.
+# Of the weights' moving average: about the last 500 steps, or half of a shorter training.
 _AVERAGING: Final = 0.998
 _WEIGHT_DECAY: Final = 0.02
 
@@ -125,11 +125,12 @@ def _optimizer(
     # Clipping keeps the first steps of a deep network without normalization from diverging.
     if schedule == "constant":
         return keras.optimizers.Adam(learning_rate, global_clipnorm=1.0)
+    averaging = max(0.0, min(_AVERAGING, 1 - 2 / (epochs * steps)))
     rates = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, (epochs - 1) * steps), warmup_target=learning_rate, warmup_steps=steps
     )
     optimizer = keras.optimizers.AdamW(
-        rates, _WEIGHT_DECAY, global_clipnorm=1.0, use_ema=True, ema_momentum=_AVERAGING
+        rates, _WEIGHT_DECAY, global_clipnorm=1.0, use_ema=True, ema_momentum=averaging
     )
     optimizer.exclude_from_weight_decay(var_names=["beta", "gamma", "bias"])
     return optimizer
