@@ -98,10 +98,7 @@ def _write_networks(
     network: keras.Model, folder: Path, pixels: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
     """Write the network in each form, and compare each on validation with Keras."""
-    with_logit = export.deployed(network)
-    portions = np.split(pixels, range(64, len(pixels), 64))
-    only_logit = keras.Model(with_logit.input, with_logit.output["logit"])
-    expected = scoring.outputs(only_logit, portions)
+    expected = scoring.logits(network, np.split(pixels, range(64, len(pixels), 64)))
     measured = {"validation AUC, Keras": float(roc_auc_score(labels, expected))}
     export.halved(network, folder / packed.KERAS)
     with tempfile.TemporaryDirectory() as place:
