@@ -243,3 +243,13 @@ def test_a_folder_of_made_radiographs_is_told_from_others(tmp_path):
     (tmp_path / "made.json").touch()
     for source in (tmp_path, tmp_path / "chest_xray"):
         assert "Made radiographs say nothing about patients" in sentences.origin(str(source))
+
+
+def test_the_origin_is_that_of_the_folder_that_the_run_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "made.json").touch()  # lies here now, not when the run was made
+    assert "do not say" in sentences.origin("set")
+    assert "do not say" in sentences.origin("set", str(tmp_path / "elsewhere" / "set"))
+    assert "made by a computer" in sentences.origin("set", str(tmp_path / "set"))
+    assert f"“{tmp_path.name}”" in sentences.origin(".", str(tmp_path))

@@ -81,7 +81,7 @@ def opening(results: Results) -> str:
     """Say in two paragraphs of plain text what the runs reached, and what that is worth."""
     test = results.best.test
     origins = dict.fromkeys(
-        sentences.origin(str(record.parameters.get("SOURCE", "")))
+        sentences.origin(str(record.parameters.get("SOURCE", "")), record.tree)
         for record in results.selection.records
     )
     # The warning belongs to what it warns of: in one paragraph nobody reads past it.

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from xraylib import names
 from xraylib.data import patients
 from xraylib.evaluation.thresholds import Rule
 from xraylib.runs.record import Record
@@ -260,8 +261,13 @@ def probability(p: float) -> str:
     return "p < .001" if p < 0.001 else f"p = {short(p)}"
 
 
-def origin(source: str) -> str:
-    """Say what the images of a run were, from its `SOURCE`; a folder is named without its place.
+def origin(source: str, tree: str | None = None) -> str:
+    """Say what the images of a run were; a folder is named without its place.
+
+    Args:
+        source: The run's `SOURCE`.
+        tree: The folder where the run found them, absolute; None where a record does not say. A
+            relative `source` alone is not looked for: another folder may lie there now.
 
     Example:
         >>> origin("/home/someone/chest")[:42]
@@ -277,10 +283,12 @@ def origin(source: str) -> str:
         )
     if not source:
         return "The records do not say what the images were."
-    folder = Path(source).expanduser()
-    if any((place / "made.json").is_file() for place in (folder, folder.parent)):
+    folder = Path(tree or source).expanduser()
+    around = (folder, folder.parent) if folder.is_absolute() else ()
+    if any((place / "made.json").is_file() for place in around):
         return made
+    name = names.shown(Path(source).name or folder.name)
     return (
-        f"The images are those of a folder “{folder.name}”: whether they are radiographs of "
+        f"The images are those of a folder “{name}”: whether they are radiographs of "
         "patients, the records do not say."
     )
