@@ -10,9 +10,10 @@ radiographs with a lesion (assets/results/heatmaps.csv), the highest value of th
 layer was in the lesion in 90 %, of `"layercam"` in 93 %, but of `"gradcam"` and `"gradcam++"` in
 15 %, hardly more than of a random map (8 %): behind maps that are flattened, each place has weights
 of its own, and their mean says nothing. Where all other lesions are, on average, is right in 72 %:
-that a map points into a lesion says less than it seems. Maps of the first pooling did better still
-(96 %); deeper networks have not been checked, so the default is the last layer, where a network
-that ends with a mean has its class activation map.
+that a map points into a lesion says less than it seems. With all weights shuffled, no map of this
+method stays as it was, but those of `"gradcam++"` at early layers do. Maps of the first pooling did
+better still (96 %); deeper networks have not been checked, so the default is the last layer, where
+a network that ends with a mean has its class activation map.
 
 Keras is imported where it is needed, so that `class_activation` can be used without it.
 """
@@ -62,7 +63,7 @@ def heatmap(
 
     Args:
         network: As `models` builds them, saved and loaded or not, in any precision; models inside
-            it are looked into. Needs TensorFlow, JAX or PyTorch as Keras' backend.
+            it are looked into. Needs TensorFlow or JAX as Keras' backend.
         pixels: Grey uint8 in [0, 255], (n, size, size) or (n, size, size, 1), prepared as the
             network expects it.
         layer: One of `layers(network)`; `""` for the last one.

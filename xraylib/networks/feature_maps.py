@@ -217,18 +217,4 @@ def _by_jax(compute: _Computation) -> tuple[Any, Any]:
     return maps, gradients
 
 
-def _by_torch(compute: _Computation) -> tuple[Any, Any]:
-    import torch
-
-    seen = []
-
-    def detach(maps: Any) -> Any:
-        seen.append(maps.detach().requires_grad_())
-        return seen[0]
-
-    with torch.enable_grad():
-        number = compute(detach)
-    return seen[0], torch.autograd.grad(number, seen[0], materialize_grads=True)[0]
-
-
-_DIFFERENTIATE: Final = {"tensorflow": _by_tensorflow, "jax": _by_jax, "torch": _by_torch}
+_DIFFERENTIATE: Final = {"tensorflow": _by_tensorflow, "jax": _by_jax}
