@@ -30,7 +30,7 @@ check: $(READY)  ## check format, lint and types
 	test $$bad = 0 || echo "To fix: $(BIN)/ruff format . && $(BIN)/ruff check --fix ."; exit $$bad
 
 bench: $(READY)  ## measure the speed side by side with what else there is, into benchmarks/README.md
-	for name in loading augmentation training scoring table; do \
+	for name in loading augmentation training scoring predicting table; do \
 		$(BIN)/python benchmarks/$$name.py || exit 1; done
 
 experiments: $(READY)  ## go on with the table of countermeasures on made radiographs: hours

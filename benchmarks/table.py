@@ -14,6 +14,7 @@ BENCHMARKS: Final = {
     "augmentation": "random changes of the images",
     "training": "training steps and heads",
     "scoring": "files to scores",
+    "predicting": "the command predict",
 }
 
 

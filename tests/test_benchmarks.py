@@ -14,7 +14,7 @@ from support import jax
 from xraylib.data import index, reading
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-MEASURING = ("loading", "augmentation", "training", "scoring")
+MEASURING = ("loading", "augmentation", "training", "scoring", "predicting")
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,9 @@ def test_the_page_says_no_where_a_target_is_missed(side_by_side, table, tmp_path
 def test_a_missing_file_of_results_is_left_out_and_said(side_by_side, table, tmp_path):
     (tmp_path / "loading.json").write_text(json.dumps(report(side_by_side, [row(side_by_side)])))
     page = table.page(tmp_path)
-    assert "Left out, for there are no results: augmentation, training, scoring." in page
+    assert (
+        "Left out, for there are no results: augmentation, training, scoring, predicting." in page
+    )
     assert "## Files to batches" in page and "## Files to scores" not in page
 
 
