@@ -136,10 +136,12 @@ def int8(source: Path | str, path: Path | str, pixels: np.ndarray) -> Path:
                 _Calibration(pixels),
                 quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
-                # Without instructions for it, a processor adds two products in 16 bits, and
-                # weights of 8 bits would overflow them: seven bits are the same everywhere.
-                reduce_range=True,
-                extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
+                # Nearly all of the work. What sums and averages has no weights to gain from.
+                op_types_to_quantize=["Conv"],
+                # The smallest and the largest value of any image would stretch the range of all:
+                # it cost .02 of the AUC of EfficientNet-Lite0 on validation, and this .002.
+                calibrate_method=quantization.CalibrationMethod.Percentile,
+                extra_options={"CalibPercentile": 99.99},
             )
     return path
 
@@ -259,7 +261,9 @@ class _Calibration:
     """The images of a calibration, as onnxruntime asks for them: in portions until None."""
 
     def __init__(self, pixels: np.ndarray) -> None:
-        self._portions = iter(np.split(pixels, range(16, len(pixels), 16)))
+        # All of one size, for onnxruntime stacks them: what is left over does not count.
+        size = min(16, len(pixels))
+        self._portions = iter(np.split(pixels[: len(pixels) // size * size], len(pixels) // size))
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         portion = next(self._portions, None)
