@@ -80,7 +80,10 @@ def _add_run(commands: _Commands) -> None:
     pair = ("NAME", "VALUE")
     run.add_argument("-p", nargs=2, action="append", default=[], metavar=pair, help="one parameter")
     run.add_argument("--out", type=Path, default=Path("runs"), help=_DEFAULT)
-    jobs = "notebooks side by side; the last one named, as 05, waits for the others; " + _DEFAULT
+    jobs = (
+        "notebooks side by side; one that reads what others write, as 05 and 08, waits for all "
+        "that are named before it; " + _DEFAULT
+    )
     run.add_argument("--jobs", type=int, default=1, metavar="N", help=jobs)
 
 

@@ -1,5 +1,6 @@
 """Many notebooks: what runs, what is refused, and what a failure or an end from outside leaves."""
 
+import ast
 import contextlib
 import errno
 import json
@@ -54,9 +55,12 @@ def test_each_notebook_gets_what_it_knows_of_any_length_and_the_folder(tmp_path)
     assert [printed(output) for output in done["output"]] == [str(out), "größer\n' 3200000"]
 
 
+WAITS = {"xraylib": {"waits": True}}
+
+
 @pytest.mark.slow
-def test_side_by_side_the_first_meet_and_the_last_waits(tmp_path):
-    # Each of the two waits until the other one is there, too.
+def test_side_by_side_one_that_waits_begins_when_those_before_it_have_ended(tmp_path):
+    # Each of two waits until the other one is there, too.
     meet = """
 from pathlib import Path
 import time
@@ -67,18 +71,44 @@ while not Path(RUN_DIR, "{other}").exists():
     time.sleep(0.05)
 Path(RUN_DIR, "{mine} done").touch()
 """
-    one = notebook(
-        tmp_path / "one.ipynb", meet.format(mine="one", other="two", limit=SAFETY_SECONDS)
+    seen = "\nimport os; print(sorted(name for name in os.listdir(RUN_DIR) if 'done' in name))"
+    one, two, four = (
+        notebook(tmp_path / f"{mine}.ipynb", meet.format(mine=mine, other=other, limit=limit))
+        for mine, other, limit in (
+            ("one", "two", SAFETY_SECONDS),
+            ("two", "one", SAFETY_SECONDS),
+            # Does not end unless it runs beside the one that waits, which stands before it.
+            ("four", "three", SAFETY_SECONDS),
+        )
     )
-    two = notebook(
-        tmp_path / "two.ipynb", meet.format(mine="two", other="one", limit=SAFETY_SECONDS)
-    )
-    seen = "import os; print(sorted(name for name in os.listdir(RUN_DIR) if 'done' in name))"
-    last = notebook(tmp_path / "last.ipynb", seen)
+    three = meet.format(mine="three", other="four", limit=SAFETY_SECONDS) + seen
+    three = notebook(tmp_path / "three.ipynb", three, **WAITS)
+    last = notebook(tmp_path / "last.ipynb", seen, **WAITS)
     out = tmp_path / "out"
-    done = execution.run_notebooks([one, two, last], out=out, jobs=2)
-    assert done["status"].tolist() == ["done"] * 3
-    assert printed(done["output"][2]) == "['one done', 'two done']"
+    done = execution.run_notebooks([one, two, three, four, last], out=out, jobs=2)
+    assert done["status"].tolist() == ["done"] * 5, done["error"].tolist()
+    assert {"one done", "two done"} <= set(ast.literal_eval(printed(done["output"][2])))
+    assert printed(done["output"][4]) == "['four done', 'one done', 'three done', 'two done']"
+
+
+@pytest.mark.parametrize(
+    ("about", "waits"),
+    [
+        (WAITS, True),
+        ({"xraylib": {"waits": False}}, False),
+        ({"xraylib": {}}, False),
+        ({"xraylib": "waits"}, False),
+        ({"waits": True}, False),
+        ({}, False),
+    ],
+)
+def test_a_notebook_says_itself_that_it_waits(tmp_path, about, waits):
+    assert execution.waits(notebook(tmp_path / "one.ipynb", **about)) is waits
+
+
+def test_the_notebooks_that_read_what_others_write_wait():
+    paths = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+    assert {path.stem[:2] for path in paths if execution.waits(path)} == {"05"}
 
 
 @pytest.mark.slow

@@ -9,12 +9,12 @@ PICTURE = (
 )
 
 
-def notebook(path, *sources, parameters="A: int = 1\nRUN_DIR: str = '.'"):
+def notebook(path, *sources, parameters="A: int = 1\nRUN_DIR: str = '.'", **about):
     cells = [new_code_cell(parameters, metadata={"tags": ["parameters"]})]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     made = new_notebook(
         cells=cells + [new_code_cell(source) for source in sources],
-        metadata={"kernelspec": kernel},
+        metadata={"kernelspec": kernel} | about,
     )
     nbformat.write(made, path)
     return path

@@ -3,10 +3,11 @@
 import concurrent.futures
 import contextlib
 import functools
+import json
 import os
 import sys
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ def run_notebooks(
         out: Folder for the executed notebooks; made if missing.
         parameters: Names and values. Each notebook gets those that it knows; a name that none of
             them knows is refused before anything runs.
-        jobs: How many run side by side; at least 1. With more than one, the last notebook begins
-            when all others have ended, in any order, for it may read what they wrote.
+        jobs: How many run side by side; at least 1. With more than one, a notebook that `waits`
+            says begins when all before it have ended; those after it need not wait for it.
 
     Returns:
         One row a notebook: notebook (its name without ending), status (`"done"` or `"failed"`),
@@ -129,13 +130,26 @@ def _refuse_unwritable(paths: Sequence[Path], out: Path, parameters: Mapping[str
         ) from None
 
 
+def waits(notebook: Path | str) -> bool:
+    """Tells whether a notebook reads what those before it write.
+
+    It says so in its metadata: `{"xraylib": {"waits": true}}`.
+
+    Args:
+        notebook: Path of a notebook that can be read, see `parameters.types_in`.
+    """
+    metadata = json.loads(Path(notebook).read_text(encoding="utf-8")).get("metadata", {})
+    own = metadata.get("xraylib")
+    return isinstance(own, dict) and own.get("waits") is True
+
+
 def _outcomes(tasks: _Tasks, jobs: int) -> _Outcomes:
     """Executes the tasks and gives the outcome of each when it has ended."""
-    paths = list(tasks)
-    together = paths[:-1] if jobs > 1 else []
-    yield from _side_by_side({path: tasks[path] for path in together}, jobs)
-    for path in paths[len(together) :]:
-        yield path, tasks[path](live=sys.stdout.isatty())
+    if jobs > 1:
+        yield from _side_by_side(tasks, jobs)
+        return
+    for path, task in tasks.items():
+        yield path, task(live=sys.stdout.isatty())
 
 
 def _side_by_side(tasks: _Tasks, jobs: int) -> _Outcomes:
@@ -143,17 +157,29 @@ def _side_by_side(tasks: _Tasks, jobs: int) -> _Outcomes:
     # end when the writing end is closed: below, or by the system when it ends this process.
     lifeline, writing = os.pipe()
     pool = concurrent.futures.ThreadPoolExecutor(jobs)
+    unfinished = list(tasks)
+    running: dict[concurrent.futures.Future[process.Outcome], Path] = {}
     try:
-        running = {pool.submit(task, lifeline=lifeline): path for path, task in tasks.items()}
         with progress.bar(total=len(tasks), description="notebooks") as bar:
-            while running:
-                names = [path.stem for future, path in running.items() if future.running()]
-                bar.set_description(", ".join(names))
+            while unfinished:
+                for path in _ready(unfinished, running.values())[: jobs - len(running)]:
+                    running[pool.submit(tasks[path], lifeline=lifeline)] = path
+                bar.set_description(", ".join(path.stem for path in running.values()))
                 ended, _ = concurrent.futures.wait(running, 1, concurrent.futures.FIRST_COMPLETED)
                 for future in ended:
                     bar.update()
-                    yield running.pop(future), future.result()
+                    path = running.pop(future)
+                    unfinished.remove(path)
+                    yield path, future.result()
     finally:
         os.close(writing)
         pool.shutdown(cancel_futures=True)
         os.close(lifeline)
+
+
+def _ready(unfinished: Sequence[Path], running: Collection[Path]) -> list[Path]:
+    """Those that may begin: one that waits only where all before it have ended."""
+    first = unfinished[0]
+    return [
+        path for path in unfinished if path not in running and (path == first or not waits(path))
+    ]
