@@ -53,7 +53,26 @@ def test_several_classes_become_one_logit_of_all_but_the_first(pixels):
     logit = export.deployed(three).predict(pixels, verbose=0)["logit"][:, 0]
     disease = three.predict(pixels, verbose=0)[:, 1:].sum(axis=1)
     np.testing.assert_allclose(1 / (1 + np.exp(-logit)), disease, atol=1e-5)
-    assert "cam" not in export.deployed(three).output
+
+
+def test_the_map_of_several_classes_is_the_logit_of_each_place_alone(pixels):
+    three = network(classes=3)
+    cam = export.deployed(three).predict(pixels, verbose=0)["cam"]
+    maps = keras.Model(three.input, three.get_layer("average").input).predict(pixels, verbose=0)
+    kernel, bias = three.get_layer("logit").get_weights()
+    normal, bacteria, virus = np.moveaxis(maps @ kernel + bias, -1, 0)
+    expected = np.log(np.exp(bacteria) + np.exp(virus)) - normal
+    np.testing.assert_allclose(cam[..., 0], expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_onnx_has_the_map_of_several_classes(tmp_path, pixels):
+    three = network(classes=3)
+    path = export.onnx(three, tmp_path / "a.onnx")
+    differences = export.difference(three, path, pixels)
+    assert set(differences) == set(export.OUTPUTS)
+    assert max(differences.values()) < 1e-4
+    assert export.outputs(path, pixels)["cam"].shape == (40, 4, 4, 1)
 
 
 def test_a_network_of_another_form_is_refused():

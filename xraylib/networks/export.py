@@ -5,9 +5,9 @@ What is written has a fixed batch of outputs beside the decision, for whoever ju
     logit  (n, 1)           of PNEUMONIA, before calibration
     late   (n, features)    what the last layer decides on
     early  (n, maps)        the means of the maps at about half the depth
-    cam    (n, h, w, 1)     where the last maps speak for PNEUMONIA; its mean is the logit. Class
-                            activation maps: Zhou et al., "Learning Deep Features for
-                            Discriminative Localization", CVPR 2016
+    cam    (n, h, w, 1)     where the last maps speak for PNEUMONIA: the logit that each place would
+                            have alone. Class activation maps: Zhou et al., "Learning Deep Features
+                            for Discriminative Localization", CVPR 2016
 
 Keras exports by tf2onnx, and onnxruntime quantizes; both come with the extra `export`.
 """
@@ -48,7 +48,9 @@ def deployed(network: keras.Model) -> keras.Model:
 
     Returns:
         A network that shares the weights; its outputs are a dictionary. `cam` is there where the
-        logit is linear in the mean of the last maps: one class and a layer `"average"`.
+        layer `"logit"` takes the mean of the last maps, of a layer `"average"`. Of one class, its
+        mean is the logit. Of several, each class has such a map, and `cam` joins them at each place
+        as the logits are joined, so that its mean is near the logit but not the same.
 
     Raises:
         ValueError: `network` has no layer `"logit"`, or takes anything but grey squares.
@@ -70,8 +72,8 @@ def deployed(network: keras.Model) -> keras.Model:
     ]
     if early:
         outputs["early"] = keras.layers.GlobalAveragePooling2D(name="early")(early[-1])
-    if averaged and logit.shape[-1] == 1:
-        outputs["cam"] = network.get_layer("logit")(averaged[0])
+    if averaged:
+        outputs["cam"] = _binary(network.get_layer("logit")(averaged[0]))
     return keras.Model(network.input, outputs, name=network.name)
 
 
@@ -238,11 +240,11 @@ def outputs(path: Path | str, pixels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _binary(logit: keras.KerasTensor) -> keras.KerasTensor:
-    """One logit of PNEUMONIA from the logits of NORMAL and of its kinds."""
+    """One logit of PNEUMONIA, (..., 1), from the logits of NORMAL and of its kinds, (..., k)."""
     if logit.shape[-1] == 1:
         return logit
-    disease = keras.ops.logsumexp(logit[:, 1:], axis=-1, keepdims=True)
-    return disease - logit[:, :1]
+    disease = keras.ops.logsumexp(logit[..., 1:], axis=-1, keepdims=True)
+    return disease - logit[..., :1]
 
 
 def _copy_halved(source: Any, target: Any) -> None:
