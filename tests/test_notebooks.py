@@ -60,6 +60,7 @@ def test_the_series_is_complete():
         "03_vgg19",
         "04_resnet50",
         "05_comparison",
+        "07_classifier",
     ]
 
 
@@ -123,8 +124,9 @@ def test_the_originals_sizes_are_the_defaults():
 @pytest.mark.slow
 def test_every_step_leaves_its_record(executed):
     steps = records.read(executed).records
-    assert [record.step for record in steps] == [*BASELINES, *(path.stem for path in STEPS)]
-    networks = ["basic_cnn", "tuned_cnn", "vgg19", "resnet50"]
+    trained = [*(path.stem for path in STEPS), "07_classifier"]
+    assert [record.step for record in steps] == [*BASELINES, *trained]
+    networks = ["basic_cnn", "tuned_cnn", "vgg19", "resnet50", "efficientnet_lite0"]
     assert [record.network for record in steps] == [None, None, *networks]
     assert len({record.fingerprint for record in steps}) == 1
     baseline = steps[0].predictions().query("split == 'test'")

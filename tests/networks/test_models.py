@@ -19,7 +19,7 @@ each = pytest.mark.parametrize(
         pytest.param(tuned_cnn, 22, id="tuned_cnn"),
         pytest.param(vgg19, 32, id="vgg19", marks=slow),
         pytest.param(resnet50, 32, id="resnet50", marks=slow),
-        pytest.param(efficientnet_lite0, 32, id="efficientnet_lite0", marks=slow),
+        pytest.param(efficientnet_lite0, 16, id="efficientnet_lite0", marks=slow),
     ],
 )
 

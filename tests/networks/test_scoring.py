@@ -7,7 +7,7 @@ from support.networks import mean_network
 from xraylib.data import index, splits
 from xraylib.data.loading import decode
 from xraylib.data.preparation import Preparation
-from xraylib.networks import scoring
+from xraylib.networks import models, scoring
 
 
 def flat(*greys):
@@ -15,11 +15,12 @@ def flat(*greys):
     return np.array(greys, np.uint8).reshape(-1, 1, 1, 1).repeat(8, 1).repeat(8, 2)
 
 
-def test_logits_of_every_batch_in_order():
-    result = scoring.logits(mean_network(), [flat(0, 51), flat(255)])
+def test_outputs_of_every_batch_in_order():
+    logits = models.logits(mean_network())
+    result = scoring.outputs(logits, [flat(0, 51), flat(255)])
     assert result.dtype == np.float64
-    assert result.tolist() == pytest.approx([0, 0.2, 1])
-    assert scoring.logits(mean_network(), []).shape == (0,)
+    assert result[:, 0].tolist() == pytest.approx([0, 0.2, 1])
+    assert scoring.outputs(mean_network(), []).shape == (0, 1)
 
 
 def test_pneumonia_is_all_classes_but_the_first():

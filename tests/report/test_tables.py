@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from support.runs import predictions, run
+from support.runs import predictions, run, swap_effects
 
 from xraylib.report import tables
 from xraylib.runs import records, selection
@@ -129,6 +129,15 @@ def reached(runs=1):
     ]
     names = ["step", "split", "metric", "value", "low", "high", "standard_deviation", "runs"]
     return pd.DataFrame(rows, columns=names)
+
+
+def test_cues_have_one_row_a_run_that_measured_them(tmp_path):
+    run(tmp_path, "01_cnn", predictions(0.3), swap_effects=swap_effects(0.75, 0.125))
+    run(tmp_path, "02_cnn", predictions(0.3))
+    table = tables.cues(records.read(tmp_path).records)
+    assert table["run"].str.startswith("01_cnn").tolist() == [True]
+    assert table["shape"].tolist() == [".750 [.750, .750]"]
+    assert tables.cues([]).columns.tolist() == ["run"]
 
 
 def test_steps_keep_patients_and_seeds_apart():

@@ -161,7 +161,7 @@ def rescore(
     """
     if table.empty:
         raise ValueError("there are no images to perturb: give rows of validation")
-    models.logits(network)  # raises before anything is decoded
+    logits = models.logits(network)
     if images and len(table) > images:
         table = _sample(table, images, seed)
     steps = (_NONE, *perturbations)
@@ -169,8 +169,8 @@ def rescore(
     for rows, squares in _prepared(table, steps, preparation):
         for step, pixels in zip(steps, squares, strict=True):
             batches = (pixels[at : at + batch_size] for at in range(0, len(pixels), batch_size))
-            logits = scoring.logits(network, batches)
-            parts.append(rows.assign(cue=step.cue, perturbation=step.name, logit=logits))
+            logit = scoring.pneumonia(scoring.outputs(logits, batches))
+            parts.append(rows.assign(cue=step.cue, perturbation=step.name, logit=logit))
     if not parts:
         raise ValueError(f"not one of {len(table)} images can be read: {table['path'].iloc[0]}")
     order = {step.name: number for number, step in enumerate(steps)}

@@ -192,7 +192,7 @@ def efficientnet_lite0(
         >>> efficientnet_lite0(32).get_layer("features").output.shape
         (None, 1, 1, 1280)
     """
-    _check("efficientnet_lite0", image_size, least=32, classes=classes)
+    _check("efficientnet_lite0", image_size, least=16, classes=classes)
     pixels = keras.Input((image_size, image_size, 1), dtype="uint8", name="pixels")
     x = layers.Concatenate(name="colour")([pixels] * 3)
     x = layers.Rescaling(1 / 128, -127 / 128, name="scaled")(x)

@@ -15,7 +15,7 @@ from xraylib.backend import keras
 from xraylib.data import plausibility
 from xraylib.data.loading import Images
 from xraylib.evaluation import calibration, refusal, thresholds
-from xraylib.networks import export, packed, scoring
+from xraylib.networks import export, models, packed, scoring
 
 # By so much a file's AUC on validation may differ from that in Keras.
 MOST_DIFFERENCE: Final = 0.002
@@ -98,7 +98,8 @@ def _write_networks(
     network: keras.Model, folder: Path, pixels: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
     """Write the network in each form, and compare each on validation with Keras."""
-    expected = scoring.logits(network, np.split(pixels, range(64, len(pixels), 64)))
+    portions = np.split(pixels, range(64, len(pixels), 64))
+    expected = scoring.pneumonia(scoring.outputs(models.logits(network), portions))
     measured = {"validation AUC, Keras": float(roc_auc_score(labels, expected))}
     export.halved(network, folder / packed.KERAS)
     with tempfile.TemporaryDirectory() as place:

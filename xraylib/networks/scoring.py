@@ -12,24 +12,32 @@ from xraylib.data.loading import Batches, Images
 from xraylib.networks import models
 
 
-def logits(network: keras.Model, batches: Iterable[np.ndarray]) -> np.ndarray:
-    """Compute a network's logit of PNEUMONIA for each image.
+def outputs(network: keras.Model, batches: Iterable[np.ndarray]) -> np.ndarray:
+    """Compute what a network gives for each image: float64, (images, outputs).
+
+    `batches` are grey uint8 in [0, 255], each (batch, size, size, 1).
+    """
+    backend.pin()
+    parts = [np.asarray(network.predict_on_batch(batch), float) for batch in batches]
+    return np.concatenate([np.empty((0, network.output_shape[-1])), *parts])
+
+
+def pneumonia(logits: np.ndarray) -> np.ndarray:
+    """Join a network's logits into that of PNEUMONIA, which is every class but the first.
 
     Args:
-        network: With a layer `"logit"`, as those of `models`. Of several classes the first is
-            NORMAL, and the others together are PNEUMONIA.
-        batches: Grey uint8 in [0, 255], each (batch, size, size, 1).
+        logits: float (images, classes), or (images, 1): already that of PNEUMONIA.
 
     Returns:
-        float64 (images,).
+        float (images,).
 
-    Raises:
-        ValueError: `network` has no layer `"logit"`.
+    Example:
+        >>> pneumonia(np.zeros((1, 3))).round(3)  # two to one
+        array([0.693])
     """
-    outputs = _outputs(models.logits(network), batches)
-    if outputs.shape[1] == 1:
-        return outputs[:, 0]
-    return np.asarray(logsumexp(outputs[:, 1:], axis=1) - outputs[:, 0])
+    if logits.shape[1] == 1:
+        return logits[:, 0]
+    return np.asarray(logsumexp(logits[:, 1:], axis=1) - logits[:, 0])
 
 
 def scores(network: keras.Model, batches: Iterable[np.ndarray]) -> np.ndarray:
@@ -39,22 +47,16 @@ def scores(network: keras.Model, batches: Iterable[np.ndarray]) -> np.ndarray:
     from it in float64: float32 makes every probability beyond a logit of 17 the same 1, a tie.
 
     Args:
-        network: Gives the probability of PNEUMONIA, (batch, 1), or as `logits` takes it.
+        network: Gives the probability of PNEUMONIA, (batch, 1), or one probability a class,
+            of which the first is NORMAL.
         batches: Grey uint8 in [0, 255], each (batch, size, size, 1).
 
     Returns:
         float64 in [0, 1], (images,).
     """
     if "logit" in {layer.name for layer in network.layers}:
-        return np.asarray(expit(logits(network, batches)))
-    return _outputs(network, batches)[:, 0]
-
-
-def _outputs(network: keras.Model, batches: Iterable[np.ndarray]) -> np.ndarray:
-    """What a network gives for each image: float64, (images, outputs)."""
-    backend.pin()
-    parts = [np.asarray(network.predict_on_batch(batch), float) for batch in batches]
-    return np.concatenate([np.empty((0, network.output_shape[-1])), *parts])
+        return np.asarray(expit(pneumonia(outputs(models.logits(network), batches))))
+    return outputs(network, batches)[:, 0]
 
 
 def predictions(network: keras.Model, images: Images, *, batch_size: int) -> pd.DataFrame:

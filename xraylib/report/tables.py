@@ -165,6 +165,26 @@ def pairs(differences: pd.DataFrame, *, unit: str = "patients") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def cues(records: Sequence[Record]) -> pd.DataFrame:
+    """Show how far each cue alone carries the networks of some runs to the other class's scores.
+
+    Args:
+        records: Runs; those without swap effects are passed over.
+
+    Returns:
+        One row a run and one column a cue: the effect of the swap, as a share of the gap between
+        the classes' scores, with its 95 % interval.
+    """
+    rows = [
+        {"run": record.name}
+        | dict(zip(record.swap_effects["cue"], _texts(record.swap_effects), strict=True))
+        for record in records
+        if record.swap_effects is not None
+    ]
+    table = pd.DataFrame(rows, columns=None if rows else ["run"]).fillna("")
+    return table[["run", *sorted(table.columns.drop("run"))]]
+
+
 def images(rows: pd.DataFrame) -> pd.DataFrame:
     """Show rows of single images, their paths and patients in one line whatever they hold."""
     texts = {name: rows[name].map(names.shown) for name in ("path", "patient") if name in rows}
