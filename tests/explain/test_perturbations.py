@@ -205,3 +205,5 @@ def test_a_perturbed_file_to_look_at(tmp_path):
     np.testing.assert_array_equal(perturbed(path, "12 % wider"), wider)
     with pytest.raises(ValueError, match=re.escape("Received: '99 % wider'")):
         perturbed(path, "99 % wider")
+    Image.fromarray(np.full((8, 8), 4095, np.uint16)).save(path)
+    assert (perturbed(path, UNCHANGED, bits=12) == 255).all()

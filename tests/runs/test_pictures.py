@@ -1,12 +1,15 @@
 """A picture is shown only if its bytes are those that were scored."""
 
+import dataclasses
 import hashlib
+import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from support.runs import predictions, run
 
+from xraylib.data.preparation import Preparation
 from xraylib.runs import pictures, records, stored
 
 PATHS = ["test/NORMAL/a.jpeg", "test/PNEUMONIA/b.jpeg", "test/PNEUMONIA/R\udcf6.jpeg"]
@@ -38,12 +41,12 @@ def find(folder, **more):
 def test_pictures_lie_where_the_run_found_them(tmp_path):
     tree = plant(tmp_path / "tree")
     scored(tmp_path / "runs", tree)
-    assert find(tmp_path / "runs") == ({path: tree / path for path in PATHS}, "")
+    assert find(tmp_path / "runs") == ({path: tree / path for path in PATHS}, "", None)
 
 
 def test_a_file_of_the_same_name_and_other_bytes_is_not_shown(tmp_path):
     scored(tmp_path / "runs", plant(tmp_path / "tree", (b"a", b"other", b"c")))
-    files, note = find(tmp_path / "runs")
+    files, note, _ = find(tmp_path / "runs")
     assert list(files) == [PATHS[0], PATHS[2]]
     assert note == (
         "Not shown of 3 pictures: 1, for the files of that name in tree have other bytes than "
@@ -54,19 +57,19 @@ def test_a_file_of_the_same_name_and_other_bytes_is_not_shown(tmp_path):
 def test_a_source_of_other_films_is_not_shown(tmp_path):
     plant(tmp_path / "other", (b"x", b"y", b"z"))
     scored(tmp_path / "runs", tmp_path / "gone")
-    files, note = find(tmp_path / "runs", source=str(tmp_path / "other"))
+    files, note, _ = find(tmp_path / "runs", source=str(tmp_path / "other"))
     assert not files and "are not where the runs found them" in note
 
 
 def test_files_that_are_gone_are_said_to_be(tmp_path):
     scored(tmp_path / "runs", tmp_path / "gone")
-    files, note = find(tmp_path / "runs", source="synthetic")
+    files, note, _ = find(tmp_path / "runs", source="synthetic")
     assert not files and note.startswith("Not shown of 3 pictures: 3, for the files are not where")
 
 
 def test_a_record_of_an_earlier_version_does_not_know_the_bytes(tmp_path):
     scored(tmp_path / "runs", plant(tmp_path / "tree"), listed=False)
-    files, note = find(tmp_path / "runs")
+    files, note, _ = find(tmp_path / "runs")
     assert not files and "3, for the records of an earlier version do not say" in note
 
 
@@ -74,7 +77,7 @@ def test_runs_that_scored_other_bytes_under_one_name_share_no_picture(tmp_path):
     tree = plant(tmp_path / "tree")
     scored(tmp_path / "runs", tree)
     scored(tmp_path / "runs", tree, contents=(b"a", b"before", b"c"), seed=1)
-    files, note = find(tmp_path / "runs")
+    files, note, _ = find(tmp_path / "runs")
     assert list(files) == [PATHS[0], PATHS[2]] and "1, for the files of that name" in note
 
 
@@ -102,3 +105,14 @@ def test_a_source_that_is_not_there_changes_nothing(tmp_path, source):
     tree = plant(tmp_path / "tree")
     scored(tmp_path / "runs", tree)
     assert find(tmp_path / "runs", source=source).files == {p: Path(tree, p) for p in PATHS}
+
+
+@pytest.mark.parametrize(("depths", "bits"), [([12], 12), ([None], None), ([None, 14], 14)])
+def test_pictures_have_the_bits_of_the_set_that_was_scored(tmp_path, depths, bits):
+    tree = plant(tmp_path / "tree")
+    for seed, depth in enumerate(depths):
+        own = scored(tmp_path / "runs", tree, seed=seed)
+        record = json.loads((own / "record.json").read_text(encoding="utf-8"))
+        record["preparation"] = dataclasses.asdict(Preparation(64, depth=depth))
+        (own / "record.json").write_text(json.dumps(record), encoding="utf-8")
+    assert find(tmp_path / "runs").bits == bits

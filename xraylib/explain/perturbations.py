@@ -327,12 +327,13 @@ def most_affected(scored: pd.DataFrame, cue: str, *, images: int = 1) -> pd.Data
     return rows.drop_duplicates("path")[columns].head(images).reset_index(drop=True)
 
 
-def perturbed(path: Path | str, name: str) -> np.ndarray:
+def perturbed(path: Path | str, name: str, *, bits: int | None = None) -> np.ndarray:
     """Read one file and perturb it, for a look at it.
 
     Args:
         path: An image file, as `reading.grey` reads it.
         name: Of one of `PERTURBATIONS`, or `UNCHANGED`.
+        bits: Of the set that the file belongs to, as `Preparation.depth` has them.
 
     Returns:
         Grey uint8 in [0, 255], (height, width).
@@ -344,4 +345,4 @@ def perturbed(path: Path | str, name: str) -> np.ndarray:
     changes = {step.name: step.change for step in (_NONE, *PERTURBATIONS)}
     if name not in changes:
         raise ValueError(f"name must be one of {', '.join(changes)}. Received: {name!r}")
-    return changes[name](reading.grey(path))
+    return changes[name](reading.grey(path, bits=bits))

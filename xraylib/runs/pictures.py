@@ -17,10 +17,13 @@ class Pictures(NamedTuple):
     Attributes:
         files: The file of each path whose bytes are those that were scored.
         note: Why others are not there, in one line; empty where all are.
+        bits: Of the set, as `Preparation.depth` has them, so that the pictures look as they were
+            scored; None where no network knows of any.
     """
 
     files: dict[str, Path]
     note: str
+    bits: int | None
 
 
 def find(records: Sequence[Record], paths: Iterable[str], *, source: str = "") -> Pictures:
@@ -55,7 +58,8 @@ def find(records: Sequence[Record], paths: Iterable[str], *, source: str = "") -
     ]
     parts = [f"{count}, for {reason}" for count, reason in reasons if count]
     note = f"Not shown of {len(paths)} pictures: {'; '.join(parts)}." if parts else ""
-    return Pictures(files, note)
+    depths = [record.preparation.depth for record in records if record.preparation]
+    return Pictures(files, note, next(filter(None, depths), None))
 
 
 def _hashes(records: Sequence[Record]) -> dict[str, set[str]]:
