@@ -210,7 +210,6 @@ def test_forbidden(tmp_path, monkeypatch):
     "content, words",
     [
         (b"<html>please log in</html>", "text that begins with '<html>please log in"),
-        (b"II*\0" + bytes(50), "the damaged beginning of a TIFF image"),
         (b"\0\x05\x16\x07\0\x02" + bytes(50), "macOS metadata"),
         (bytes(1000), "only zeros"),
         (b"\xff\xd8\xff", "the damaged beginning of a JPEG image"),
@@ -222,6 +221,13 @@ def test_file_that_is_no_image(tmp_path, content, words):
     path.write_bytes(content)
     with pytest.raises(UnreadableImage, match=rf"a\.jpeg is not a readable image but {words}"):
         grey(path)
+
+
+def test_a_tiff_that_cannot_be_opened_may_be_whole():
+    with pytest.raises(
+        UnreadableImage, match="x is a TIFF image that is damaged, or of a rare kind"
+    ):
+        grey("x", content=b"II*\0" + bytes(50))
 
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)

@@ -5,6 +5,7 @@ less time, and raises where libjpeg warns.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,10 @@ import simplejpeg
 
 # What ends the entropy-coded data of a scan: a marker other than a stuffed zero or a restart.
 _MARKER: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+# The header of the picture's data: SOF0 to SOF15, without the tables DHT, JPG and DAC.
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE: Final = 0xC2
+_SCAN: Final = 0xDA
 # simplejpeg's words for a whole file that its interface does not cover.
 _UNKNOWN: Final = ("could not determine", "unsupported")
 _REDUCTION: Final = 8
@@ -48,28 +53,45 @@ def miniature(content: bytes) -> np.ndarray:
     )
 
 
+def bits(content: bytes) -> int:
+    """Find the bits of a stored value, which no decoder here knows above 8; 0 if it is not told."""
+    for code, segment in _segments(content):
+        if code in _FRAMES:
+            return segment[0] if segment else 0
+    return 0
+
+
 def _check_progression(content: bytes) -> None:
     """Raise ValueError where a progressive JPEG lacks scans, of which libjpeg does not warn.
 
     Only the first component counts, the brightness: every bit of its 64 coefficients is in one of
     the scans (ITU-T T.81, Annex G).
     """
-    at, first = 2, -1
+    first = -1
     missing = np.full(64, 255)  # by coefficient, the lowest bit that a scan has brought
-    while marker := _MARKER.search(content, at):
-        code, at = content[marker.start() + 1], marker.end()
-        if code in (0xC0, 0xC1, 0xD9):  # sequential; the end
+    for code, segment in _segments(content):
+        if code in _FRAMES and code != _PROGRESSIVE:
             break
-        size = int.from_bytes(content[at : at + 2], "big")
-        segment, at = content[at + 2 : at + size], at + size
-        if code == 0xC2 and len(segment) > 6:
+        if code == _PROGRESSIVE and len(segment) > 6:
             first = segment[6]
-        elif code == 0xDA:
+        elif code == _SCAN:
             count = segment[0] if segment else 0
             if len(segment) < 2 * count + 4:
                 raise ValueError("the header of a scan is damaged")
-            begin, end, bits = segment[2 * count + 1 : 2 * count + 4]
+            begin, end, low = segment[2 * count + 1 : 2 * count + 4]
             if first in segment[1 : 2 * count + 1 : 2]:
-                missing[begin : end + 1] = bits & 15
+                missing[begin : end + 1] = low & 15
     if first >= 0 and missing.any():
         raise ValueError("its last scans are missing")
+
+
+def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the code of each marker, up to that of the end, and what its segment holds."""
+    at = 2
+    while marker := _MARKER.search(content, at):
+        code, at = content[marker.start() + 1], marker.end()
+        if code == 0xD9:  # the end
+            return
+        size = int.from_bytes(content[at : at + 2], "big")
+        yield code, content[at + 2 : at + size]
+        at += size

@@ -185,6 +185,12 @@ def _not_identified(content: bytes) -> str:
         return "is a DICOM file: pip install 'xraylib[dicom]' to read it, or convert it to PNG"
     if form in _OPTIONAL and not features.check(_OPTIONAL[form]):
         return f"is a {form} image, for which this Pillow is not made: convert it to PNG"
+    if form == "JPEG" and (bits := jpeg.bits(content)) > 8:
+        return (
+            f"is a JPEG of {bits} bits, and only those of 8 can be read: convert it to 16-bit PNG"
+        )
+    if form == "TIFF":
+        return "is a TIFF image that is damaged, or of a rare kind: fetch it again or convert it"
     return f"is not a readable image but {signatures.in_words(content)}: convert or remove it"
 
 
