@@ -64,7 +64,7 @@ def test_audit_prints_the_worst_first_and_writes_a_page_and_json(tree, tmp_path,
     out = tmp_path / "new" / "out"
     assert cli.main(["audit", str(tree), "--out", str(out)]) == 1
     printed = capsys.readouterr().out
-    assert printed.startswith("SEVERE")
+    assert printed.splitlines()[2].startswith("SEVERE")
     assert f"{out / 'audit.html'}\n{out / 'audit.json'}\n" in printed
     report = json.loads((out / "audit.json").read_text(encoding="utf-8"))
     assert report["folder"] == "chest_xray" and report["verdict"] in printed
