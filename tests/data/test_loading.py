@@ -120,9 +120,9 @@ def test_a_table_of_no_images(table):
 @pytest.mark.parametrize(
     ("preparation", "settings"),
     [
-        (Preparation(24, fit="pad"), ["3", "24", "bilinear", "pad"]),
-        (Preparation(24, quality=75), ["3", "24", "bilinear", "stretch", "quality 75"]),
-        (Preparation(24, depth=12), ["3", "24", "bilinear", "stretch", "12 bits"]),
+        (Preparation(24, fit="pad"), ["4", "24", "bilinear", "pad"]),
+        (Preparation(24, quality=75), ["4", "24", "bilinear", "stretch", "quality 75"]),
+        (Preparation(24, depth=12), ["4", "24", "bilinear", "stretch", "12 bits"]),
     ],
 )
 def test_the_key_stays_the_same_from_version_to_version(table, cache, preparation, settings):
@@ -463,3 +463,35 @@ def test_the_first_row_is_not_augmented_from_the_seed_of_the_order():
 
     Batches(PIXELS, LABELS, ROWS, batch_size=1, seed=3, augment=Watched())[0]
     assert numbers != [np.random.default_rng([3, 0]).random()]
+
+
+def change_films(table, change, count=3):
+    """Save some films of a table again, changed."""
+    for path in table["path"].head(count):
+        Image.fromarray(change(np.array(Image.open(path).convert("L")))).save(path, "PNG")
+
+
+CHANGES = {
+    "show nothing": lambda film: np.full_like(film, 90),
+    "have two greys": lambda film: np.where(film > np.median(film), 200, 20).astype(np.uint8),
+    "use fewer than 34 of 256 grey levels": lambda film: film // 16 * 16,
+    "use fewer than 64 of 256 grey values": lambda film: (
+        100 + film.ravel().argsort().argsort().reshape(film.shape) * 60 // film.size
+    ).astype(np.uint8),
+    "lack a part": lambda film: np.vstack([film[:14], np.full_like(film[14:], 128)]),
+}
+
+
+@pytest.mark.parametrize("notice", CHANGES)
+def test_films_that_look_wrong_are_told_in_every_run(table, cache, caplog, notice):
+    change_films(table, CHANGES[notice])
+    for _ in range(2):  # the second time they are decoded already
+        caplog.clear()
+        images = decode(table, Preparation(24))
+        told = [record.getMessage() for record in caplog.records]
+        assert any(
+            message.startswith(f"3 of {len(table)} images {notice}")
+            and message.endswith(f"e.g. {table['path'].iloc[0]}")
+            for message in told
+        )
+    assert images.facts["grey_levels"].between(1, 256).all()

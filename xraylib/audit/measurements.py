@@ -166,7 +166,7 @@ def _measured(path: Path, bits: int | None) -> dict[str, Any]:
         "quality": jpeg_quality(film.quantization),
         "phash": duplicates.perceptual_hash(film.pixels),
         "tinted_share": _tinted_share(content) if film.mode[:1] in "RCYPHB" else 0.0,
-        **films.looks(square, film.pixels),
+        **films.looks(film.pixels),
         **_pixel_statistics(square),
     }
 

@@ -1,6 +1,5 @@
 """Decode files to squares, written with what decoding noticed into a folder of the cache."""
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,15 +11,15 @@ import numpy as np
 import pandas as pd
 
 from xraylib import cache, errors, progress
-from xraylib.data import depth, reading
+from xraylib.data import depth, films, reading
 from xraylib.data.preparation import Preparation
 
 # Images in memory at once while decoding.
 _PORTION: Final = 128
 # Files of a set whose colours are looked at, for that takes time: evenly spread over the table.
 LOOKED_AT: Final = 256
-# What is kept of each file, as the attributes of `reading.Film` are called.
-_FACTS: Final = np.dtype(
+# What is kept of each file: attributes of `reading.Film`, then what `films.looks` says.
+_READ: Final = np.dtype(
     [
         ("format", "S9"),
         ("mode", "S8"),
@@ -32,8 +31,10 @@ _FACTS: Final = np.dtype(
         ("flat_rows", "f4"),
     ]
 )
-
-_NONE: Final = np.empty((0, 0), np.uint8)
+_LOOKS: Final = np.dtype(
+    [*((name, "f4") for name in films.COLUMNS), ("miniature", f"V{films.MINIATURE**2}")]
+)
+_FACTS: Final = np.dtype([*_READ.descr, *_LOOKS.descr])
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -46,8 +47,8 @@ class Decoded:
     Attributes:
         pixels: Grey uint8 in [0, 255], (readable files, size, size, 1); a read-only memory map.
         facts: A row for each readable file: format, mode, pages, bits, largest, transparent,
-            coloured and flat_rows, as `reading.Film` has them. `coloured` is NaN but for about
-            `LOOKED_AT` files.
+            coloured and flat_rows, as `reading.Film` has them, and what `films.looks` returns.
+            `coloured` is NaN but for about `LOOKED_AT` files.
         reasons: Why a file was left out, by its position.
         bits: Of the files of more than 8 bits that do not state their own; None without such files.
     """
@@ -66,14 +67,14 @@ def write(folder: Path, paths: list[Path], preparation: Preparation) -> None:
     """
     step = max(1, len(paths) // LOOKED_AT)
 
-    def attempt(item: tuple[int, Path]) -> tuple[np.ndarray, reading.Film] | str:
+    def attempt(item: tuple[int, Path]) -> tuple[np.ndarray, np.ndarray] | str:
         row, path = item
         try:
             film = reading.film(path, bits=preparation.depth, colour=row % step == 0)
         except errors.UnreadableImage as error:
             # Without the path, for the entry is used again when the files have moved.
             return str(error).removeprefix(f"{path} ")
-        return preparation.square(film.pixels), dataclasses.replace(film, pixels=_NONE)
+        return preparation.square(film.pixels), _facts(film)
 
     reasons: dict[int, str] = {}
     readable: list[Path] = []
@@ -85,10 +86,9 @@ def write(folder: Path, paths: list[Path], preparation: Preparation) -> None:
             if isinstance(result, str):
                 reasons[row] = result
                 continue
-            square, film = result
+            square, facts[len(readable)] = result
             # A write raises an error where the disk is full; a memory map would be killed.
             file.write(square.tobytes())
-            facts[len(readable)] = tuple(getattr(film, name) for name in _FACTS.names or ())
             readable.append(paths[row])
         facts = facts[: len(readable)]
         if preparation.depth is None:
@@ -107,13 +107,24 @@ def _rescale(
     bits = depth.of_set(facts["bits"].tolist(), facts["largest"].tolist())
     if bits in (None, depth.BITS[-1]):
         return
-    preparation = dataclasses.replace(preparation, depth=bits)
-    wide = np.flatnonzero(facts["largest"])
-    squares = each(preparation.read, [paths[row] for row in wide], description="scaling")
-    for row, square in zip(wide, squares, strict=True):
-        file.seek(begin + int(row) * square.size)
+
+    def attempt(row: int) -> tuple[np.ndarray, np.ndarray]:
+        film = reading.film(paths[row], bits=bits, colour=False)
+        return preparation.square(film.pixels), _facts(film)
+
+    wide = np.flatnonzero(facts["largest"]).tolist()
+    for row, (square, read) in zip(wide, each(attempt, wide, description="scaling"), strict=True):
+        file.seek(begin + row * square.size)
         file.write(square.tobytes())
-    facts["bits"][wide] = bits
+        for name in ("bits", *(_LOOKS.names or ())):
+            facts[name][row] = read[name]
+
+
+def _facts(film: reading.Film) -> np.ndarray:
+    """The row of a file, of the type `_FACTS`."""
+    looks = films.looks(film.pixels)
+    read = [getattr(film, name) for name in _READ.names or ()]
+    return np.array((*read, *(looks[name] for name in _LOOKS.names or ())), _FACTS)
 
 
 def _write_header(file: BinaryIO, count: int, image_size: int) -> None:
@@ -137,7 +148,8 @@ def read(folder: Path, count: int, *, image_size: int) -> Decoded:
     facts = np.load(folder / "facts.npy")
     if facts.dtype != _FACTS or len(facts) != shape[0]:
         raise ValueError(f"facts of {len(facts)} files instead of {shape[0]}")
-    table = pd.DataFrame({name: facts[name] for name in _FACTS.names or ()})
+    columns = {name: facts[name] for name in _FACTS.names or () if name != "miniature"}
+    table = pd.DataFrame(columns).assign(miniature=[each.tobytes() for each in facts["miniature"]])
     for name in ("format", "mode"):
         table[name] = pd.Categorical(table[name].str.decode("ascii"))
     wide = table.loc[table["largest"] > 0, "bits"]

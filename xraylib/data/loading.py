@@ -21,14 +21,14 @@ import pandas as pd
 
 from xraylib import cache
 from xraylib.backend import keras
-from xraylib.data import decoding, patients
+from xraylib.data import decoding, films, patients
 from xraylib.data.augmentation import Augmentation
 from xraylib.data.index import class_names
 from xraylib.data.preparation import Preparation
 from xraylib.data.resizing import Resize
 
-# Part of every key: raise a version when the same files give other pixels.
-_VERSIONS: Final[dict[Resize, int]] = {"bilinear": 3, "area": 5}
+# Part of every key: raise a version when the same files give other pixels or facts.
+_VERSIONS: Final[dict[Resize, int]] = {"bilinear": 4, "area": 6}
 # Shares above which decoding tells of a file.
 _COLOURED: Final = 0.05
 _FLAT: Final = 0.25
@@ -50,7 +50,7 @@ class Images:
         fingerprint: 16 hexadecimal digits of the images, their labels and their splits, wherever
             the files lie. Two runs with one fingerprint saw the same data.
         unreadable: The reason for each image that was left out, by its path.
-        facts: What decoding noticed of each image, in the order of `table`: see
+        facts: What decoding noticed of each image, in the order of `table`, with its looks: see
             `decoding.Decoded`.
     """
 
@@ -292,7 +292,7 @@ def _report(table: pd.DataFrame, readable: pd.DataFrame, problems: list[str]) ->
 
 
 def _log(facts: pd.DataFrame, paths: pd.Series) -> None:
-    """Tell of what decoding noticed, by count and example."""
+    """Tell of what decoding noticed, and of films that look wrong, by count and example."""
     wide = facts["largest"] > 0
     largest = facts["largest"].max()
     bits = facts.loc[wide, "bits"].max()
@@ -311,9 +311,13 @@ def _log(facts: pd.DataFrame, paths: pd.Series) -> None:
             facts["flat_rows"] >= _FLAT
         ),
     }
+    if len(facts):
+        for fault, concerned in films.faults(facts).items():
+            if concerned is not None:
+                notices[films.FAULTS[fault]] = concerned
     for notice, concerned in notices.items():
         if concerned.any():
-            example = paths[concerned.to_numpy()].iloc[0]
+            example = paths[np.asarray(concerned)].iloc[0]
             _logger.warning(
                 "%d of %d images %s; e.g. %s", concerned.sum(), len(facts), notice, example
             )
