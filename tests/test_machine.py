@@ -102,3 +102,21 @@ def test_bfloat16_of_gpus_is_decided_by_the_oldest(monkeypatch, answer, native):
         machine.subprocess, "run", lambda command, **options: SimpleNamespace(stdout=answer)
     )
     assert machine.native_bfloat16()[0] is native
+
+
+def test_variables_that_change_the_last_digits(monkeypatch):
+    for name in machine.environment():
+        monkeypatch.delenv(name)
+    assert machine.environment() == {}
+    changing = {
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+        "TF_DETERMINISTIC_OPS": "1",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "TF_NUM_INTRAOP_THREADS": "3",
+        "XLA_FLAGS": "--xla_cpu_enable_fast_math=true",
+    }
+    others = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_FORCE_GPU_ALLOW_GROWTH": "true", "KERAS_HOME": "x"}
+    for name, value in (changing | others).items():
+        monkeypatch.setenv(name, value)
+    assert machine.environment() == changing

@@ -11,6 +11,34 @@ from typing import Final
 _CPUINFO: Final = Path("/proc/cpuinfo")  # on Linux only
 # Values of ONEDNN_MAX_CPU_ISA that keep Intel's kernels from the instructions for bfloat16.
 _LIMITS: Final = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
+# Variables that change the last digits of what TensorFlow and JAX compute, or where they do.
+_COMPUTING: Final = (
+    "CUDA_VISIBLE_DEVICES",
+    "ONEDNN_MAX_CPU_ISA",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_NUM_THREADS",
+)
+_COMPUTING_PREFIXES: Final = ("TF_", "JAX_", "XLA_")
+# Of these, how much is logged and how memory is taken changes no number.
+_NO_NUMBER: Final = (
+    "TF_CPP_",
+    "TF_FORCE_GPU_ALLOW_GROWTH",
+    "XLA_PYTHON_CLIENT_",
+)
+
+
+def environment() -> dict[str, str]:
+    """The variables of the environment that change the last digits of results, as they are set.
+
+    Other kernels and another number of threads add up in another order: `TF_ENABLE_ONEDNN_OPTS`,
+    `TF_NUM_INTRAOP_THREADS`, `XLA_FLAGS` and so on.
+    """
+    return {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if (name in _COMPUTING or name.startswith(_COMPUTING_PREFIXES))
+        and not name.startswith(_NO_NUMBER)
+    }
 
 
 def versions() -> dict[str, str]:

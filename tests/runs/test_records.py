@@ -293,6 +293,7 @@ def test_the_record_says_what_was_run(tmp_path, results):
         "classes": None,
         "passed_over": None,
         "patients": None,
+        "environment": machine.environment(),
     }
 
 

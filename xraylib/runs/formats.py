@@ -13,7 +13,7 @@ _TYPES: Final = {
     **dict.fromkeys(("seed", "weight_count", "epochs", "best_epoch", "unreadable"), int),
     **dict.fromkeys(("metrics", "counts", "perturbation_effects", "swap_effects"), list),
     **dict.fromkeys(("classes", "passed_over"), list),
-    **dict.fromkeys(("parameters", "versions", "preparation", "patients"), dict),
+    **dict.fromkeys(("parameters", "versions", "preparation", "patients", "environment"), dict),
 }
 # What records of earlier versions call it, and what it is called now.
 _RENAMED: Final = {

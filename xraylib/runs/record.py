@@ -46,6 +46,7 @@ class Record:
         classes: The names of class 0 and class 1.
         passed_over: What of the folder was not taken: rows of kind, count and example.
         patients: By which rule the patients were told, and how many there are.
+        environment: The variables that change the last digits, as `machine.environment` has them.
     """
 
     folder: Path
@@ -72,6 +73,7 @@ class Record:
     classes: list[str] | None = None
     passed_over: list[dict[str, Any]] | None = None
     patients: dict[str, Any] | None = None
+    environment: dict[str, str] | None = None
 
     @property
     def is_network(self) -> bool:

@@ -220,6 +220,7 @@ class Run:
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "device": machine.device(),
             "versions": machine.versions(),
+            "environment": machine.environment(),
             "unreadable": len(self.images.unreadable),
             "tree": str(self._top.absolute()),
             **{name: attrs[name] for name in _FACTS if name in attrs},
