@@ -18,6 +18,46 @@ def told(paths, tmp_path, rule=AUTO):
     return patients.assign(pd.DataFrame(rows), top=tmp_path, rule=rule)
 
 
+@pytest.mark.parametrize(
+    "path, patient",
+    [
+        ("train/site1/NORMAL/patient_1/a.png", "site1/patient_1"),
+        ("train/Berlin7/PNEUMONIA/0012/view1/a.png", "Berlin7/0012"),
+        ("Berlin/train/NORMAL/case 3/a.png", "Berlin/case 3"),
+        ("NORMAL/train/0012/a.png", "0012"),
+        ("NORMAL/Berlin/train/0012/a.png", "Berlin/0012"),
+        ("train/images/NORMAL/patient_1/a.png", "images/patient_1"),
+        ("train/patient_12/NORMAL/a.png", "patient_12"),
+        ("train/Berlin7/NORMAL/a.png", "train/Berlin7/NORMAL/a.png"),
+        ("train/site1/NORMAL/a.png", "train/site1/NORMAL/a.png"),
+        ("train/site1/NORMAL/00000013_005.png", "00000013"),
+    ],
+)
+def test_a_patient_is_below_the_class_wherever_that_is(path, patient, tmp_path):
+    row = {"path": tmp_path / path, "label": int("PNEUMONIA" in path), "split": "train"}
+    table = patients.assign(pd.DataFrame([row]), top=tmp_path)
+    assert table["patient"].tolist() == [patient]
+
+
+def test_a_patient_of_two_classes_and_splits_below_a_site_is_one(tmp_path):
+    rows = [
+        {
+            "path": tmp_path / split / site / name / f"pat_{at}/{split}_{name}.png",
+            "label": label,
+            "split": split,
+        }
+        for split in ("train", "test")
+        for site in ("Berlin", "Ulm")
+        for label, name in enumerate(("gesund", "krank"))
+        for at in range(20)
+    ]
+    table = pd.DataFrame(rows)
+    table.attrs["classes"] = ["gesund", "krank"]
+    told_apart = patients.assign(table, top=tmp_path)
+    assert told_apart.attrs["patients"] == {"rule": "folder", "patients": 40, "unknown": 0}
+    assert set(told_apart.groupby("patient")["label"].nunique()) == {2}
+
+
 def quietly_told(*arguments):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

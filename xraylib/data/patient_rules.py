@@ -1,9 +1,11 @@
 """Read the patient of an image from its file name or its folders, in the ways that data sets do."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
+
+from xraylib.data import words
 
 _PNEUMONIA: Final = re.compile(r"person(?P<number>\d+)_(?P<kind>bacteria|virus)_\d+", re.I)
 _NORMAL: Final = re.compile(r"(?P<family>(?:NORMAL2-)?IM)-(?P<number>\d+)", re.I)
@@ -27,6 +29,13 @@ _PLACE: Final = re.compile(
 )
 
 
+class Place(NamedTuple):
+    """Where an image lies: the folders above its class folder, and its path below that."""
+
+    site: str
+    below: str
+
+
 @dataclass(frozen=True)
 class Rule:
     """A way of telling patients apart that needs nothing but the paths of the images.
@@ -36,23 +45,58 @@ class Rule:
         words: What it reads, for a sentence such as "12 patients are told apart by ...".
         key: Returns the patient of an image from its path below the class folder, or `""`.
         by_name: Whether it reads the name of the file alone, and not its folders.
+        of_site: Whether two sites number their patients each.
     """
 
     name: str
     words: str
     key: Callable[[str], str]
     by_name: bool
+    of_site: bool = False
 
-    def keys(self, paths: Sequence[str]) -> list[str]:
-        """Read the patient of each image from its path below the class folder, or `""`.
+    def keys(self, places: Sequence[Place]) -> list[str]:
+        """Read the patient of each image, or `""`.
 
         Keys that differ only in upper and lower case or in leading zeros are one patient.
         """
         first: dict[str, str] = {}
-        keys = map(self.key, paths)
+        keys = map(self._key_at if self.of_site else lambda place: self.key(place.below), places)
         return [
             first.setdefault(re.sub(r"(?<!\d)0+(?=\d)", "", key.casefold()), key) for key in keys
         ]
+
+    def _key_at(self, place: Place) -> str:
+        key = self.key(place.below)
+        if place.site and key:
+            return f"{place.site}/{key}"
+        # A patient's folder may hold those of the classes.
+        return key or (place.site if says_patient(place.site) else "")
+
+
+def places(paths: Sequence[str], classes: Iterable[str]) -> list[Place]:
+    """Read where images lie in their class, whatever the order of splits, sites and classes.
+
+    Args:
+        paths: With `/`, below the folder that holds the splits, or else the classes.
+        classes: The names of the class folders.
+
+    Example:
+        >>> places(["train/Berlin/NORMAL/case_1/a.png"], ["NORMAL", "PNEUMONIA"])
+        [Place(site='Berlin', below='case_1/a.png')]
+    """
+    pair = {words.key(name) for name in classes}
+    known: dict[str, tuple[str, str]] = {}
+    result = []
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if folder not in known:
+            folders = [each for each in folder.split("/") if not words.split_of(each)]
+            depths = (depth for depth, each in enumerate(folders) if words.key(each) in pair)
+            depth = next(depths, 0)
+            known[folder] = ("/".join(folders[:depth]), "/".join((*folders[depth + 1 :], "")))
+        site, below = known[folder]
+        result.append(Place(site, below + name))
+    return result
 
 
 def subtype(path: str) -> str:
@@ -126,7 +170,7 @@ RULES: Final = {
         Rule("mendeley", "file names like Mendeley's, version 3", _mendeley, by_name=True),
         Rule("kaggle", "file names like Kaggle's", _kaggle, by_name=True),
         Rule("nih", "file names like NIH's", _nih, by_name=True),
-        Rule("folder", "their folders", _folder, by_name=False),
+        Rule("folder", "their folders", _folder, by_name=False, of_site=True),
     )
 }
 AUTO: Final = "auto"

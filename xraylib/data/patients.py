@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from xraylib.data import patient_lists, patient_rules
-from xraylib.data.patient_rules import AUTO, NAMES, NONE, RULES, Rule
+from xraylib.data.patient_rules import AUTO, NAMES, NONE, RULES, Place, Rule
+from xraylib.data.words import CLASSES
 from xraylib.errors import DataSourceError
 
 # So few patients, each of them everywhere, are no patients, but say the number of a series.
@@ -28,8 +29,8 @@ def assign(table: pd.DataFrame, *, top: Path, rule: str = AUTO) -> pd.DataFrame:
     """Add the columns patient and subtype to a table of images.
 
     Args:
-        table: One row an image, with the columns path, label and split. The path has the class
-            folder directly below that of the split, or below `top` where the split is `"all"`.
+        table: One row an image, with the columns path, label and split. Its `attrs["classes"]`
+            are the names of the class folders, `CLASSES` if missing.
         top: The folder that all paths begin with.
         rule: One of
             - `"auto"`: every rule of `patient_rules.RULES` that fits images and is not absurd;
@@ -54,7 +55,7 @@ def assign(table: pd.DataFrame, *, top: Path, rule: str = AUTO) -> pd.DataFrame:
     paths = [Path(path).as_posix()[start:] for path in table["path"]]
     name = rule.strip()
     if name.casefold() in ("", AUTO):
-        used, keys = _fitting(table, _below_class(paths, table["split"]))
+        used, keys = _fitting(table, _places(paths, table))
     elif name.casefold() == NONE:
         used, keys = "", [""] * len(paths)
     else:
@@ -152,7 +153,7 @@ def _asked_for(
     """The name of the rule, and the key of each image or `""`."""
     by_name = RULES.get(rule.casefold())
     if by_name:
-        rule, keys = by_name.name, by_name.keys(_below_class(paths, table["split"]))
+        rule, keys = by_name.name, by_name.keys(_places(paths, table))
     elif match := _CSV.fullmatch(rule):
         file = _located(match["file"], top)
         if not match["column"]:
@@ -206,12 +207,13 @@ def _searched(rule: str, paths: Sequence[str]) -> list[str]:
 # ------------------------------------------------------------------ the rules that fit
 
 
-def _fitting(table: pd.DataFrame, below: Sequence[str]) -> tuple[str, list[str]]:
+def _fitting(table: pd.DataFrame, places: Sequence[Place]) -> tuple[str, list[str]]:
     """The names of the rules that fit, and the key of each image or `""`."""
     accepted: dict[Rule, pd.Series] = {}
     refused: dict[Rule, tuple[pd.Series, str]] = {}
+    below = [f"{site}/{path}" if site else path for site, path in places]
     for rule in RULES.values():
-        keys = pd.Series(rule.keys(below), dtype=object)
+        keys = pd.Series(rule.keys(places), dtype=object)
         if not keys.any():
             continue
         if reason := _absurd(rule, keys[keys != ""], table, below):
@@ -310,9 +312,5 @@ def _named_alike(rule: Rule, rows: pd.DataFrame, below: Sequence[str]) -> float:
     return float((namesakes > 1).groupby(rows["label"]).mean().max())
 
 
-def _below_class(paths: Sequence[str], splits: pd.Series) -> list[str]:
-    """The paths below the class folder."""
-    return [
-        path.split("/", 1 if split == "all" else 2)[-1]
-        for path, split in zip(paths, splits, strict=True)
-    ]
+def _places(paths: Sequence[str], table: pd.DataFrame) -> list[Place]:
+    return patient_rules.places(paths, table.attrs.get("classes", CLASSES))
