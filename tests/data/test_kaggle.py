@@ -36,7 +36,6 @@ CLUTTER = [
     "chest_xray/train/NORMAL/._IM-0001-0001.jpeg",
     "chest_xray/train/.DS_Store",
     "chest_xray/read_me.txt",
-    "chest_xray/train/NORMAL/notes.txt",
 ]
 
 
@@ -72,6 +71,18 @@ def test_kaggle_zip_by_hand(cache, no_network, tree):
     archive.unlink()  # not needed any more
     assert locate("kaggle") == located
     assert not no_network
+
+
+def test_kaggle_zip_with_what_is_no_image_by_its_name(cache, caplog):
+    others = ["train/NORMAL/notes.txt", "train/PNEUMONIA/film.tif", "test/labels.csv"]
+    zipped(cache / "kaggle" / "a.zip", names=[*IMAGES, *others], more=CLUTTER)
+    with caplog.at_level("INFO", logger="xraylib"):
+        located = locate("kaggle")
+    # Whoever lists the tree counts them; only what is beside the splits is not there any more.
+    written = {p.relative_to(located).as_posix() for p in located.rglob("*") if p.is_file()}
+    assert written == {*IMAGES, *others}
+    assert "not unpacked from" in caplog.text
+    assert "3 files beside the splits (chest_xray/chest_xray/test/NORMAL/IM-" in caplog.text
 
 
 def test_kaggle_zip_with_backslashes(cache):

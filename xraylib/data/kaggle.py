@@ -1,13 +1,14 @@
 """Get the public data set from a tree or zip in the cache, or else from kagglehub."""
 
 import contextlib
+import logging
 import os
 import shutil
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from xraylib import cache, errors, progress
+from xraylib import cache, errors, names, progress
 from xraylib.data import layout
 from xraylib.data.tree import find_trees
 from xraylib.data.words import SPLITS, is_clutter, is_image, is_zip
@@ -16,6 +17,8 @@ from xraylib.errors import DataSourceError
 # Pinned: every number of the series belongs to these files, and once cached kagglehub serves a
 # pinned version, and only a pinned one, without a network.
 HANDLE: Final = "paultimothymooney/chest-xray-pneumonia/versions/2"
+
+_log = logging.getLogger(__name__)
 
 
 def fetch() -> Path:
@@ -122,7 +125,11 @@ def _unpack(by_hand: Path) -> None:
 
 
 def _members(opened: zipfile.ZipFile, *, archive: Path) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """Finds the images of the outermost tree in a zip, by their paths below the tree."""
+    """Finds what is in the splits of the outermost tree in a zip, by its path below the tree.
+
+    Files that are no images are among it, so that whoever lists the tree can count them; what is
+    beside the splits is counted in the log.
+    """
     members = {}
     for member in opened.infolist():
         # Some Windows programs write backslashes.
@@ -132,10 +139,9 @@ def _members(opened: zipfile.ZipFile, *, archive: Path) -> dict[PurePosixPath, z
                 f"{archive} has a member that would leave its folder ({member.filename!r}): "
                 "do not trust it, download the data set again"
             )
-        clutter = any(is_clutter(part) for part in path.parts)
-        if is_image(path.name) and not clutter and not member.is_dir():
+        if not member.is_dir() and not any(is_clutter(part) for part in path.parts):
             members[path] = member
-    parents = {parent for path in members for parent in path.parents}
+    parents = {parent for path in members if is_image(path.name) for parent in path.parents}
     trees = {parent.parent for parent in parents if parent.name == "train"}
     trees &= {parent.parent for parent in parents if parent.name == "test"}
     if not trees:
@@ -143,11 +149,16 @@ def _members(opened: zipfile.ZipFile, *, archive: Path) -> dict[PurePosixPath, z
             f"{archive} has no train/ and test/ with images: put the data set's own zip there"
         )
     tree = min(trees, key=lambda path: (len(path.parts), path.as_posix()))
-    return {
+    inside = {
         path.relative_to(tree): member
         for path, member in members.items()
         if path.is_relative_to(tree) and path.relative_to(tree).parts[0] in SPLITS
     }
+    rest = sorted(set(members) - {tree / path for path in inside})
+    if rest:
+        example = names.shown(rest[0])
+        _log.info(f"not unpacked from {archive}: {len(rest):,} files beside the splits ({example})")
+    return inside
 
 
 def _extract(
