@@ -17,15 +17,12 @@ from xraylib.data.classes import ALL, Place
 from xraylib.data.listing import IMAGE, File, everything
 from xraylib.data.words import (
     CLASSES,
-    IMAGE_SUFFIXES,
     SPLITS,
     is_masks,
     key,
     split_of,
 )
 from xraylib.errors import DataSourceError
-
-EXPECTED: Final = f"<split>/{{{','.join(CLASSES)}}}/*{{{','.join(IMAGE_SUFFIXES)}}}"
 
 _ORDER: Final = (*SPLITS, ALL)
 
@@ -125,7 +122,10 @@ def read_splits(folder: Path, *, positive: str = "") -> Layout:
         labels = [image.label for image in layout.images if image.split == split]
         if not labels:
             advice = ", or remove it" if split == "val" else ""
-            problem = f"{split}/ holds no images in class folders: expected {EXPECTED}{advice}"
+            expected = " and ".join(f"{split}/{name}/" for name in layout.classes)
+            problem = (
+                f"{split}/ holds no images in class folders: expected some in {expected}{advice}"
+            )
         elif len(set(labels)) == 1:
             problem = (
                 f"{split}/ holds only one class: there are {len(labels)} images in "
