@@ -184,6 +184,59 @@ def test_two_runs_of_which_none_is_later_are_both_left_out(tmp_path):
     assert set(reasons(tmp_path)) == {"a", "b"}
 
 
+def listed(own, scored=SCORED, changed=()):
+    """Writes which bytes a run was made of; those of the changed paths are others."""
+    hashes = [("b" if path in changed else "a") * 64 for path in scored["path"]]
+    table = scored.assign(sha256=hashes)[["path", "patient", "split", "label", "sha256"]]
+    table.to_csv(own / "images.csv", index=False)
+
+
+TESTED = SCORED.loc[SCORED["split"] == "test", "path"].tolist()
+VALIDATED = SCORED.loc[SCORED["split"] == "validation", "path"].tolist()
+
+
+def test_files_of_the_same_names_but_other_bytes_are_another_test(tmp_path):
+    for seed in (0, 1):
+        listed(plant(tmp_path / f"same-{seed}", seed=seed))
+    listed(plant(tmp_path / "edited", seed=2), changed=TESTED[:3])
+    assert labels(tmp_path) == {"01_cnn, 64 px": [0, 1]}
+    assert reasons(tmp_path) == {
+        "edited": "tested on other data than same-1, whose data 2 of 3 runs have "
+        "(3 of 16 have other bytes)"
+    }
+
+
+def test_bytes_that_a_record_does_not_say_are_no_other_bytes(tmp_path):
+    plant(tmp_path / "earlier version", seed=0)
+    listed(plant(tmp_path / "known", seed=1))
+    listed(plant(tmp_path / "part", seed=2), SCORED[SCORED["path"] != TESTED[0]])
+    assert labels(tmp_path) == {"01_cnn, 64 px": [0, 1, 2]}
+
+
+def test_other_bytes_of_validation_are_no_other_test(tmp_path):
+    listed(plant(tmp_path / "a", seed=0))
+    listed(plant(tmp_path / "b", seed=1), changed=VALIDATED)
+    assert labels(tmp_path) == {"01_cnn, 64 px": [0, 1]}
+
+
+@pytest.mark.parametrize("changed", [TESTED[:1], TESTED])
+def test_of_as_many_runs_on_other_bytes_the_later_counts(tmp_path, changed):
+    listed(plant(tmp_path / "a", seed=0))
+    listed(plant(tmp_path / "b", seed=1), changed=changed)
+    assert labels(tmp_path) == {"01_cnn, 64 px": [1]}
+    (reason,) = reasons(tmp_path).values()
+    assert reason.endswith(f"(1 each) ({len(changed)} of 16 have other bytes)")
+
+
+def test_a_run_on_replaced_bytes_is_out_of_date(tmp_path):
+    for seed in (0, 1, 2):
+        listed(plant(tmp_path / f"old-{seed}", seed=seed, finished=DAY.format(1)))
+    new = plant(tmp_path / "new", finished=DAY.format(9), fingerprint="new")
+    listed(new, changed=TESTED[:2])
+    assert labels(tmp_path) == {"01_cnn, 64 px": [0]}
+    assert reasons(tmp_path)["old-0"].startswith("run again later on other data as new")
+
+
 def test_the_same_run_twice_is_one_seed(tmp_path):
     plant(tmp_path / "copies" / "a", finished=DAY.format(1))
     plant(tmp_path / "b", finished="2026-01-01T05:00:00+05:00")

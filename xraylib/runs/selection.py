@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,6 +97,8 @@ def comparable(folder: Path | str) -> Selection:
     - a run that was tested on other images, labels or patients. Data on which a run was replaced
       by a later one on other data are out of date; of the rest those count that most runs have,
       and of as many those of the later run;
+    - in the same way, a run that was tested on files of the same names but other bytes, where the
+      records say which bytes they were;
     - in the same way, a network that saw other data than the others of its seed.
 
     Where a record's metrics are not those of the scores stored beside it, they are computed again
@@ -110,14 +112,23 @@ def comparable(folder: Path | str) -> Selection:
     readable: list[_Candidate] = []
     for record in reading.records:
         try:
-            predictions = record.predictions()
-            readable.append(_Candidate(record, predictions, _tested_on(predictions)))
+            readable.append(_candidate(record))
         except ValueError as error:
             left_out[record.folder.name] = str(error)
     chosen, replaced = _latest(readable, left_out)
-    chosen = _of_one_test(chosen, replaced, left_out)
+    tested: tuple[Callable[[_Candidate], str], ...] = (
+        lambda run: run.tested_on,
+        lambda run: run.tested_bytes,
+    )
+    for data in tested:
+        chosen = _of_one(chosen, replaced, "tested on", data, left_out)
     for seed in {each.record.seed for each in chosen if each.record.is_network}:
-        chosen = _of_one_training(chosen, seed, replaced, left_out)
+        others = [run for run in chosen if not (run.record.is_network and run.record.seed == seed)]
+        same_seed = [run for run in chosen if run.record.is_network and run.record.seed == seed]
+        what = f"with seed {seed}, trained or tested on"
+        chosen = others + _of_one(
+            same_seed, replaced, what, lambda run: run.record.fingerprint, left_out
+        )
     groups: dict[str, list[tuple[Record, pd.DataFrame]]] = {}
     for each in chosen:
         groups.setdefault(each.record.name, []).append((each.record, each.predictions))
@@ -139,11 +150,21 @@ def best(steps: Sequence[Step], reached: pd.DataFrame) -> Step:
 
 
 class _Candidate(NamedTuple):
-    """A run that can be read, with what `_tested_on` says."""
+    """A run that can be read.
+
+    Attributes:
+        record, predictions: What it left.
+        test: The test images, with the columns path, label, patient and sha256, the last of which
+            is empty where the record does not say which bytes they were.
+        tested_on: A digest of their paths, labels and patients.
+        tested_bytes: A digest of their bytes; empty where they are not known.
+    """
 
     record: Record
     predictions: pd.DataFrame
+    test: pd.DataFrame
     tested_on: str
+    tested_bytes: str
 
     @property
     def finished(self) -> datetime.datetime:
@@ -184,39 +205,20 @@ def _latest(
     return kept, replaced
 
 
-def _of_one_test(
+def _of_one(
     runs: list[_Candidate],
     replaced: list[tuple[_Candidate, _Candidate]],
+    what: str,
+    data: Callable[[_Candidate], str],
     left_out: dict[str, str],
 ) -> list[_Candidate]:
-    """The runs that were tested on the same images, labels and patients."""
-    old = {run.tested_on for run, later in replaced if run.tested_on != later.tested_on}
+    """The runs that were made of the same data, and those of which it is not known."""
+    old = {data(run) for run, later in replaced if data(later) not in ("", data(run))}
     groups: dict[str, list[_Candidate]] = {}
     for run in runs:
-        groups.setdefault(run.tested_on, []).append(run)
-    return _one_of(groups, old, "tested on", left_out)
-
-
-def _of_one_training(
-    runs: list[_Candidate],
-    seed: int | None,
-    replaced: list[tuple[_Candidate, _Candidate]],
-    left_out: dict[str, str],
-) -> list[_Candidate]:
-    """The runs without the networks of one seed that saw other data than the others of it."""
-    old = {
-        run.record.fingerprint
-        for run, later in replaced
-        if run.record.fingerprint != later.record.fingerprint
-    }
-    groups: dict[str, list[_Candidate]] = {}
-    others = []
-    for run in runs:
-        if run.record.is_network and run.record.seed == seed:
-            groups.setdefault(run.record.fingerprint, []).append(run)
-        else:
-            others.append(run)
-    return others + _one_of(groups, old, f"with seed {seed}, trained or tested on", left_out)
+        groups.setdefault(data(run), []).append(run)
+    unknown = groups.pop("", [])
+    return unknown + _one_of(groups, old, what, left_out)
 
 
 def _one_of(
@@ -252,10 +254,7 @@ def _one_of(
 
 def _difference(run: _Candidate, other: _Candidate) -> str:
     """How the tests of two runs differ, as the end of a sentence."""
-    tests = [
-        each.predictions[each.predictions["split"] == "test"].set_index("path")
-        for each in (run, other)
-    ]
+    tests = [each.test.set_index("path") for each in (run, other)]
     # A file keeps its name when it is moved into the folder of the other class.
     moved = [test.set_index(test.index.map(lambda path: Path(path).name)) for test in tests]
     first, second = moved if all(test.index.is_unique for test in moved) else tests
@@ -268,8 +267,10 @@ def _difference(run: _Candidate, other: _Candidate) -> str:
     for column, noun in (
         ("label", "test images have another label"),
         ("patient", "have another patient"),
+        ("sha256", "have other bytes"),
     ):
-        differ = first.loc[shared, column].astype(str) != second.loc[shared, column].astype(str)
+        ones, others = (test.loc[shared, column].astype(str) for test in (first, second))
+        differ = (ones != others) & (ones != "") & (others != "")
         if differ.any():
             parts.append(f"{int(differ.sum())} of {len(shared)} {noun}")
     return f" ({', '.join(parts)})" if parts else ""
@@ -332,12 +333,32 @@ def _with_metrics_of(record: Record, predictions: pd.DataFrame) -> Record:
     return record
 
 
-def _tested_on(predictions: pd.DataFrame) -> str:
-    """A digest of the test images, their labels and their patients."""
+def _candidate(record: Record) -> _Candidate:
+    """Reads a run's predictions and which images it was tested on.
+
+    Raises:
+        ValueError: They cannot be read, or do not hold what they should.
+    """
+    predictions = record.predictions()
     test = predictions[predictions["split"] == "test"]
     if set(test["label"]) != {0, 1}:
         raise ValueError(f"its test has the labels {sorted(set(test['label']))}: it needs 0 and 1")
     if not test["score"].between(0, 1).all():
         raise ValueError("it has scores outside [0, 1]")
-    rows = sorted(test[["path", "patient", "label"]].astype(str).itertuples(index=False, name=None))
+    images = record.images()
+    hashes = {} if images is None else dict(zip(images["path"], images["sha256"], strict=True))
+    columns = ["path", "patient", "label", "sha256"]
+    test = test.assign(sha256=[hashes.get(path, "") for path in test["path"]])[columns]
+    known = bool((test["sha256"] != "").all())
+    return _Candidate(
+        record,
+        predictions,
+        test,
+        _digest(test.drop(columns="sha256")),
+        _digest(test[["path", "sha256"]]) if known else "",
+    )
+
+
+def _digest(table: pd.DataFrame) -> str:
+    rows = sorted(table.astype(str).itertuples(index=False, name=None))
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
