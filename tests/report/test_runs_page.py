@@ -65,7 +65,7 @@ def test_every_part_is_there_in_its_order(page, html):
     ]
     assert [text for text in page.texts if text in titles] == titles
     assert len(page.all("h1")) == 1 and len(page.all("h2")) == len(titles)
-    assert len(page.all("caption")) == len(page.all("table")) == 9
+    assert len(page.all("caption")) == len(page.all("table")) == 10
     assert "Not shown" not in html
 
 
@@ -108,6 +108,26 @@ def test_a_name_does_not_become_markup_and_nothing_is_loaded(page, html):
         assert attributes.get("src", "data:").startswith("data:")
     assert [each["href"] for each in page.all("a")] == ["./n/one.html"]
     assert not any(word in html for word in ("://", "@import", "url("))
+
+
+def test_what_the_runs_took_the_folder_for_is_shown(tmp_path):
+    facts = {
+        "classes": ["gesund", "krank"],
+        "passed_over": [{"kind": ".csv files", "count": 1200, "example": "train/a.csv"}],
+        "patients": {"rule": "nih", "patients": 12, "unknown": 0},
+    }
+    effects = swap_effects(0.75, 0.125)
+    run(tmp_path, "01_cnn", predictions(0.3), swap_effects=effects, **facts)
+    run(tmp_path, "02_cnn", predictions(0.6), **facts)
+    run(tmp_path, "03_cnn", predictions(0.2))
+    html = runs_page.page(tmp_path)
+    made = section(html, "How they were made")
+    assert (
+        "01_cnn-00000000, 02_cnn-00000000\ngesund\nkrank\n"
+        "12 patients are told apart by file names like NIH's.\n.csv files: 1,200 (train/a.csv)\n"
+        "03_cnn-00000000\n-\n-\n-\n-\n"
+    ) in made
+    assert "images of krank." in plain(html) and "of those of krank sick" in plain(html)
 
 
 # ------------------------------------------------------------------ what lacks

@@ -131,7 +131,7 @@ def test_the_index_is_described_by_its_counts():
     )
     text = sentences.data(table)
     assert (
-        "There are 4 images. 2 patients are known. Pneumonia is .667 of train and 1.000 of" in text
+        "There are 4 images. 2 patients are known. PNEUMONIA is .667 of train and 1.000 of" in text
     )
     assert (
         "1 of the 2 known patients in train have several images, up to 2; 1 of them is in train"
@@ -143,6 +143,8 @@ def test_the_index_is_described_by_its_counts():
     text = sentences.data(table.assign(patient=table["path"]))
     assert "It is unknown whose the images are" in text
     assert text.endswith("that is the accuracy of always saying PNEUMONIA.")
+    text = sentences.data(table.assign(**{"class": ["krank", "krank", "gesund", "krank"]}))
+    assert text.count("krank") == 2 and "PNEUMONIA" not in text
 
 
 # ------------------------------------------------------------------ steps

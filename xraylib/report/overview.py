@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from xraylib.data import patients
+from xraylib import names
+from xraylib.data import patients, words
 from xraylib.evaluation import comparison
 from xraylib.report import sentences
 from xraylib.report.sentences import short
@@ -92,10 +93,18 @@ def opening(results: Results) -> str:
     ]
     second = [
         f"The test has {len(test):,} images{_of_patients(results)}, "
-        f"{int(test['label'].sum()):,} images with pneumonia.",
+        f"{int(test['label'].sum()):,} images {_ill(results)}.",
         *_beside_the_best(results),
     ]
     return " ".join(first) + "\n\n" + " ".join(second)
+
+
+def _ill(results: Results) -> str:
+    """What the images of class 1 have in common, by the name of their folders."""
+    for record in results.best.records:
+        if record.classes and words.key(record.classes[1]) != words.CLASSES[1]:
+            return f"of {names.shown(record.classes[1])}"
+    return "with pneumonia"
 
 
 def _of_patients(results: Results) -> str:
@@ -129,7 +138,7 @@ def _best_step(results: Results) -> list[str]:
         f"{results.selection.unit} from "
         f"{short(test['low'])} to {short(test['high'])} ({seeds}): "
         f"{sentences.shift(validation, test)}. At threshold .5 it calls "
-        f"{short(at_half['sensitivity'])} of those with pneumonia sick, and "
+        f"{short(at_half['sensitivity'])} of those {_ill(results)} sick, and "
         f"{short(at_half['specificity'])} of the others well."
     )
     if test["low"] <= 0.5 <= test["high"]:

@@ -161,7 +161,7 @@ def _kinds(results: Results) -> Iterator[Block]:
 
 def _swaps(results: Results) -> Iterator[Block]:
     measured = [
-        (f"{step.label}, seed {record.seed}", record.swap_effects, step is results.best)
+        (f"{step.label}, seed {record.seed}", record, record.swap_effects, step is results.best)
         for step in results.selection.steps
         for record in step.records
         if record.swap_effects is not None and len(record.swap_effects)
@@ -169,18 +169,20 @@ def _swaps(results: Results) -> Iterator[Block]:
     if not measured:
         yield html.text("No run looked at that: their records hold no effects of swaps.")
         return
-    rows = [{"run": name} | _effects(effects.sort_values("cue")) for name, effects, _ in measured]
+    rows = [
+        {"run": name} | _effects(effects.sort_values("cue")) for name, _, effects, _ in measured
+    ]
     yield _table(
         pd.DataFrame(rows).fillna("–"),
         caption="How far the scores move towards the other class's when one property of the "
         "file is swapped for that class's: 1 is the whole gap between the classes. In "
         "brackets: 95 % interval.",
     )
-    if defined := [each for each in measured if each[1]["value"].notna().all()]:
-        name, effects, _ = max(defined, key=lambda each: each[2])
+    if defined := [each for each in measured if each[2]["value"].notna().all()]:
+        name, record, effects, _ = max(defined, key=lambda each: each[3])
         numbers = "; ".join(f"{cue} {effect}" for cue, effect in _effects(effects).items())
         yield _figure(
-            plots.swaps(effects, class_names=CLASSES),
+            plots.swaps(effects, class_names=record.classes or CLASSES),
             alt=f"One bar a property of the file, with its effect for {name}: {numbers}.",
             caption=f"{name}: 0 is no change, 1 the whole way to the other class's mean score.",
         )
@@ -205,6 +207,11 @@ def _runs(results: Results) -> Iterator[Block]:
 def _protocols(results: Results) -> Iterator[Block]:
     records = results.selection.records
     yield html.bullets(dict.fromkeys(sentences.protocol(record) for record in records))
+    yield _table(
+        tables.folders(records),
+        caption="What each run took its images and patients for, and what of the folder it did not "
+        "take, by kind, with how many there are and an example.",
+    )
     dates = sorted(record.finished[:10] for record in records)
     rows = {
         "runs finished": dates[:1] if dates[0] == dates[-1] else [f"{dates[0]} to {dates[-1]}"],

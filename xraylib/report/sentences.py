@@ -6,6 +6,7 @@ import pandas as pd
 
 from xraylib import names
 from xraylib.data import patients
+from xraylib.data.index import class_names
 from xraylib.evaluation.thresholds import Rule
 from xraylib.runs.record import Record
 
@@ -94,10 +95,11 @@ def swaps(effects: pd.DataFrame) -> str:
 def data(table: pd.DataFrame) -> str:
     """Say in a paragraph what the table from `index.from_tree` shows."""
     train, test = table[table["split"] != "test"], table[table["split"] == "test"]
+    ill = names.shown(class_names(table)[1])
     text = (
-        f"There are {len(table):,} images. {patients.describe(patients.facts(table))} Pneumonia is "
+        f"There are {len(table):,} images. {patients.describe(patients.facts(table))} {ill} is "
         f"{short(train['label'].mean())} of train and {short(test['label'].mean())} of test: "
-        "that is the accuracy of always saying PNEUMONIA."
+        f"that is the accuracy of always saying {ill}."
     )
     known = [part.loc[~patients.unknown(part), "patient"] for part in (train, test)]
     sizes = known[0].value_counts()

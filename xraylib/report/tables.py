@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from xraylib import names
-from xraylib.data import patients
+from xraylib.data import layout, patients
 from xraylib.evaluation.calibration import net_benefit
 from xraylib.evaluation.calibration import reliability as reliability_of
 from xraylib.evaluation.metrics import by_subtype
@@ -82,6 +82,27 @@ def runs(records: Sequence[Record]) -> pd.DataFrame:
             row["unreadable"] = "-" if record.unreadable is None else str(record.unreadable)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def folders(records: Sequence[Record]) -> pd.DataFrame:
+    """List what runs took the files of their folder for.
+
+    Returns:
+        One row for all runs with the same facts, with the columns runs (the names of their
+        folders), class 0, class 1, patients (as `patients.describe` says it) and not taken (as
+        `layout.summary` says it). What an earlier version did not record is a dash.
+    """
+    runs_of: dict[tuple[str, ...], list[str]] = {}
+    for record in records:
+        rest = record.passed_over
+        facts = (
+            *(names.shown(name) for name in record.classes or ("-", "-")),
+            patients.describe(record.patients) if record.patients else "-",
+            "-" if rest is None else layout.summary(rest) or "nothing",
+        )
+        runs_of.setdefault(facts, []).append(names.shown(record.folder.name))
+    rows = [(", ".join(runs), *facts) for facts, runs in runs_of.items()]
+    return pd.DataFrame(rows, columns=["runs", "class 0", "class 1", "patients", "not taken"])
 
 
 def _differing(records: Sequence[Record]) -> list[str]:
