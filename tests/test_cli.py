@@ -13,6 +13,7 @@ import pytest
 from support.notebooks import notebook
 
 from xraylib import cli
+from xraylib.data import index
 
 
 def error_of(capsys, *arguments):
@@ -229,3 +230,14 @@ def test_audit_asks_for_class_1_and_says_it(tree, capsys):
     assert "holds gesund, krank, and none is NORMAL or PNEUMONIA" in capsys.readouterr().err
     cli.main(["audit", str(tree), "--positive", "krank"])
     assert "class 0 is gesund, class 1 is krank" in capsys.readouterr().out
+
+
+def test_audit_says_once_what_was_passed_over(tree, capsys, caplog):
+    (tree / "train" / "labels.csv").touch()
+    cli.main(["audit", str(tree)])
+    printed = capsys.readouterr()
+    assert ".csv files: 1 (train/labels.csv)" in printed.out
+    assert "labels.csv" not in printed.err + caplog.text
+    # Elsewhere it is still a warning.
+    index.from_class_folders(tree)
+    assert "labels.csv" in caplog.text

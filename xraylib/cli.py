@@ -1,16 +1,18 @@
 """Run the library's work from a shell, as the command `xraylib`."""
 
 import argparse
+import contextlib
 import importlib.metadata
 import io
 import json
+import logging
 import os
 import shutil
 import sys
 import tempfile
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -163,7 +165,8 @@ def _audit(folder: Path, out: Path | None, positive: str, patients: str, seed: i
     from xraylib.data import index
     from xraylib.report import audit_page
 
-    table = index.from_class_folders(folder, positive=positive, patients=patients)
+    with _quiet("xraylib.data.index"):  # what was passed over is a finding
+        table = index.from_class_folders(folder, positive=positive, patients=patients)
     if out:
         _make_writable(out)
     measured = measurements.measure(table)
@@ -178,6 +181,18 @@ def _audit(folder: Path, out: Path | None, positive: str, patients: str, seed: i
         _write_audit(out, folder.resolve().name, measured, findings, seed)
         print(f"{out / 'audit.html'}\n{out / 'audit.json'}")
     return int((findings["severity"] == "severe").any())
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Lets a logger say errors only."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _print_findings(findings: "pd.DataFrame") -> None:
