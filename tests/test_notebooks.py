@@ -19,7 +19,9 @@ from xraylib.data import loading
 from xraylib.data.preparation import Preparation
 from xraylib.data.words import CLASSES
 from xraylib.evaluation import thresholds
-from xraylib.report import publish
+from xraylib.explain import swaps
+from xraylib.networks import scoring
+from xraylib.report import plots, publish
 from xraylib.runs import execution, parameters, records
 from xraylib.synthetic import dataset
 
@@ -193,6 +195,23 @@ def test_an_outside_image_is_prepared_as_those_of_training_were(tmp_path):
 
 
 @pytest.mark.slow
+def test_what_fails_after_the_training_costs_no_training(made, tmp_path, monkeypatch, caplog):
+    imports, defaults, *rest = [cell.source for cell in cells(STEPS[0])]
+    source = "\n".join([imports, defaults, "globals().update(VALUES)", "del VALUES", *rest])
+    values = {"SOURCE": str(made), "RUN_DIR": str(tmp_path / "runs"), **TINY}
+    for module, name in ((scoring, "predictions"), (swaps, "effects"), (plots, "swaps")):
+        with monkeypatch.context() as patch:
+            patch.delattr(module, name)
+            with pytest.raises(AttributeError, match=name):
+                exec(source, {"VALUES": values})
+    caplog.clear()
+    exec(source, {"VALUES": values})
+    assert "resumed after epoch 1" in caplog.text and "epoch 1/1: train" not in caplog.text
+    (record,) = records.read(tmp_path / "runs").records
+    assert record.epochs == 1 and not (record.folder / "checkpoint").exists()
+
+
+@pytest.mark.slow
 def test_plain_papermill_runs_from_another_folder_with_the_readmes_command(made, tmp_path):
     ran = papermill(tmp_path, "-p", "SOURCE", str(made), "-p", "EPOCHS", "1", "-p", "LIMIT", "8")
     assert ran.returncode == 0, ran.stderr
@@ -204,7 +223,7 @@ def test_plain_papermill_refuses_an_unknown_parameter_and_a_missing_folder(tmp_p
     ran = papermill(tmp_path, "-p", "LERNING_RATE", "1")
     assert ran.returncode == 1
     assert "unknown parameter LERNING_RATE (do you mean LEARNING_RATE?)" in ran.stderr
-    assert "SOURCE, PATIENTS, RUN_DIR, IMAGE_SIZE" in ran.stderr
+    assert "SOURCE, POSITIVE, PATIENTS, RUN_DIR, IMAGE_SIZE" in ran.stderr
     ran = papermill(tmp_path, "-p", "SOURCE", "no/such/folder")
     assert ran.returncode == 1
     assert "DataSourceError: the folder" in ran.stderr and "does not exist" in ran.stderr
