@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick lab check bench experiments readme assets clean
+.PHONY: help run test quick lab check bench experiments readme card assets clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,9 @@ experiments: $(READY)  ## go on with the table of countermeasures on made radiog
 
 readme: $(READY)  ## write the computed parts of README.md again
 	$(BIN)/python assets/build.py readme
+
+card: $(READY)  ## write the model card of the classifier again
+	$(BIN)/python assets/build.py card
 
 assets: $(READY)  ## draw the pictures of README.md again
 	$(BIN)/python assets/build.py figures

@@ -1,6 +1,7 @@
 """Make what README.md shows: `figures` draws the pictures, `readme` writes the tables.
 
-Both read the accepted runs in `assets/results/` and type no number. `make assets`, `make readme`.
+`card` writes the model card. All read the accepted runs in `assets/results/` and type no number.
+`make assets`, `make readme`, `make card`.
 """
 
 import argparse
@@ -64,6 +65,13 @@ def readme() -> None:
     for mark, lines in parts.items():
         text = _filled(text, mark, "\n".join(lines))
     README.write_text(text, encoding="utf-8")
+
+
+def card() -> None:
+    """Write the model card of the classifier in the box."""
+    from xraylib.report import card
+
+    print(card.write(RESULTS))
 
 
 def _tables_of_runs(steps: Sequence[Step]) -> dict[str, list[str]]:
@@ -244,5 +252,5 @@ def _filled(text: str, name: str, lines: str) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["figures", "readme"])
-    {"figures": figures, "readme": readme}[parser.parse_args().what]()
+    parser.add_argument("what", choices=["figures", "readme", "card"])
+    {"figures": figures, "readme": readme, "card": card}[parser.parse_args().what]()

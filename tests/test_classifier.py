@@ -5,13 +5,15 @@ import shutil
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 from support import packed as made
 
 from xraylib import classifier, errors
-from xraylib.networks import packed
+from xraylib.explain import gradcam
+from xraylib.networks import packed, packing
 
 pytest.importorskip("tf2onnx", reason="the extra `export` is not installed")
 pytestmark = pytest.mark.slow
@@ -76,6 +78,29 @@ def test_a_prevalence_moves_probabilities_by_bayes_and_no_decision(tiny, films):
         assert after.probability == pytest.approx(odds / (1 + odds), rel=1e-6)
         assert after.decision == before.decision
         assert after.threshold < before.threshold
+
+
+def test_a_heat_map_is_the_networks_own_evidence(tiny):
+    rng = np.random.default_rng(3)
+    squares = np.stack([made.film(label, rng) for label in (0, 1)])
+    maps = tiny.heatmaps(squares)
+    assert maps.shape == (2, made.SIZE, made.SIZE) and maps.dtype == np.float32
+    network = made.network()
+    features = keras.Model(network.input, network.get_layer("average").input)
+    kernel, bias = network.get_layer("logit").get_weights()
+    evidence = features.predict(squares[..., np.newaxis], verbose=0) @ kernel + bias
+    expected = gradcam.enlarged(gradcam.scaled(evidence[..., 0], -evidence[..., 0]), made.SIZE)
+    np.testing.assert_allclose(maps, expected, atol=0.01)
+
+
+def test_a_network_packed_without_maps_says_so(tmp_path):
+    network = made.network()
+    flat = keras.layers.Flatten()(network.get_layer("last").output)
+    logit = keras.layers.Dense(1, name="logit", kernel_initializer="ones")(flat)
+    score = keras.layers.Activation("sigmoid", name="score")(logit)
+    packing.pack(keras.Model(network.input, score), made.images(), tmp_path, name="f", version="1")
+    with pytest.raises(errors.ClassifierError, match="has no output cam"):
+        classifier.load(tmp_path).heatmaps(np.zeros((1, made.SIZE, made.SIZE), np.uint8))
 
 
 def test_the_knob_refers_more_or_less(tiny, films):

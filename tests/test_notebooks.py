@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from support import packed
 from support.networks import mean_network
 
 from xraylib.data import loading
@@ -28,6 +29,7 @@ from xraylib.synthetic import dataset
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 STEPS = [path for path in NOTEBOOKS if path.stem[:2] in ("01", "02", "03", "04")]
+COMPARISON, OWN = (ROOT / f"notebooks/{name}.ipynb" for name in ("05_comparison", "08_your_xrays"))
 PARAMETERS = sorted((ROOT / "notebooks/parameters").glob("*.yaml"))
 BASELINES = ["00_file_metadata", "00_pixel_statistics"]
 TINY = {"IMAGE_SIZE": 32, "BATCH_SIZE": 16, "EPOCHS": 1, "LIMIT": 8}
@@ -63,6 +65,7 @@ def test_the_series_is_complete():
         "04_resnet50",
         "05_comparison",
         "07_classifier",
+        "08_your_xrays",
     ]
 
 
@@ -81,7 +84,7 @@ def test_shares_its_parameters_with_the_others(path):
     shared = list(parameters.types_in(NOTEBOOKS[0]))
     extra = {path.stem[:2]: ["RANDOM_SCALE"] for path in STEPS}
     extra |= {number: ["RANDOM_SCALE", "WEIGHTS"] for number in ("03", "04")}
-    extra |= {"05": ["PREVALENCE", "OUTSIDE"]}
+    extra |= {"05": ["PREVALENCE", "OUTSIDE"], "08": ["FILES", "CLASSIFIER"]}
     assert names == shared + extra.get(path.stem[:2], [])
 
 
@@ -159,7 +162,7 @@ def test_the_series_ends_with_a_comparison_and_a_page(executed):
 @pytest.mark.slow
 def test_the_comparison_scores_a_folder_from_outside(executed, made, tmp_path):
     values = {"SOURCE": str(made), "RUN_DIR": str(executed), "OUTSIDE": str(made / "test")}
-    done = execution.run_notebooks(NOTEBOOKS[-1:], out=tmp_path, parameters=values)
+    done = execution.run_notebooks([COMPARISON], out=tmp_path, parameters=values)
     assert done["status"].tolist() == ["done"], done["error"].tolist()
     (cell,) = [
         cell for cell in cells(tmp_path / "05_comparison.ipynb") if "(OUTSIDE" in cell.source
@@ -184,7 +187,7 @@ def test_an_outside_image_is_prepared_as_those_of_training_were(tmp_path):
         model=mean_network(),
     )
     needed = ("import ", "runs = selection", "(OUTSIDE")
-    sources = [cell.source for cell in cells(NOTEBOOKS[-1])]
+    sources = [cell.source for cell in cells(COMPARISON)]
     sources = [source for source in sources if any(word in source for word in needed)]
     names = {"RUN_DIR": str(tmp_path / "runs"), "OUTSIDE": str(tmp_path / "data" / "test")}
     names |= {"BATCH_SIZE": 2, "SEED": 0, "POSITIVE": ""}
@@ -192,6 +195,50 @@ def test_an_outside_image_is_prepared_as_those_of_training_were(tmp_path):
     # Half of the padded square is white: a logit of .5, and 1 / (1 + exp(-.5)).
     ((scored,),) = names["elsewhere"].values()
     assert scored["score"].tolist() == pytest.approx([0.622459] * 2, abs=1e-6)
+
+
+def printed(path):
+    """What an executed notebook shows, as text."""
+    outputs = [output for cell in cells(path) for output in cell.outputs]
+    data = [output.get("data", {}) for output in outputs]
+    kinds = ("text/html", "text/markdown")
+    parts = [output.get("text", "") for output in outputs]
+    return "\n".join(parts + [each.get(kind, "") for each in data for kind in kinds])
+
+
+@pytest.mark.slow
+def test_your_own_files_are_classified_shown_and_judged(made, tmp_path):
+    pytest.importorskip("tf2onnx", reason="the extra `export` is not installed")
+    chosen = packed.copied(tmp_path / "classifier")
+    folder = tmp_path / "$mine$ <b>"
+    folder.mkdir()
+    films = sorted((made / "test").rglob("*.jpeg"))
+    for number, path in enumerate((films[0], films[-1])):
+        (folder / f"$a_{number} <i>.jpeg").write_bytes(path.read_bytes())
+    (folder / "broken.png").write_bytes(b"no image")
+    (folder / "notes.txt").write_text("not asked about")
+    values = {"CLASSIFIER": str(chosen), "FILES": str(folder)}
+    done = execution.run_notebooks([OWN], out=tmp_path, parameters=values)
+    assert done["status"].tolist() == ["done"], done["error"].tolist()
+    text = printed(tmp_path / OWN.name)
+    assert "tiny 1. For education; not a medical device." in text
+    assert "&lt;i&gt;.jpeg" in text and "broken.png" in text and "notes.txt" not in text
+    assert "16 maps miss the shadow" in text
+    assert "Of 3 files: " in text and "1 not read" in text
+    assert "Of 7 pictures that are no such film it referred" in text
+    assert "a colour picture" in text and "inverted" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("files", ["", "no/such/file.png", "."])
+def test_your_own_files_without_a_classifier_are_one_line(tmp_path, files):
+    nowhere = tmp_path / "nowhere"
+    values = {"CLASSIFIER": str(nowhere), "FILES": files and str(tmp_path / files)}
+    done = execution.run_notebooks([OWN], out=tmp_path / "out", parameters=values)
+    assert done["status"].tolist() == ["done"], done["error"].tolist()
+    text = printed(tmp_path / "out" / OWN.name)
+    assert "Without a classifier nothing is classified below: " in text
+    assert "maps miss" not in text
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ import numpy as np
 from xraylib import errors
 from xraylib.data import depth, plausibility, reading
 from xraylib.evaluation import refusal
+from xraylib.explain import gradcam
 from xraylib.networks import packed
 
 if TYPE_CHECKING:
@@ -160,6 +161,30 @@ class Classifier:
         """
         (logits,) = self._session.run(["logit"], {"pixels": squares[..., np.newaxis]})
         return np.asarray(logits, float).ravel()
+
+    def heatmaps(self, squares: np.ndarray) -> np.ndarray:
+        """Draw where the network finds evidence for the second class, from its class activation.
+
+        Whether a map may be believed is another question: see `explain.faithfulness`.
+
+        Args:
+            squares: As of `logits`.
+
+        Returns:
+            float32 (n, size, size) in [0, 1], scaled as `explain.gradcam.heatmap` scales them: 1 is
+            the strongest evidence in the image, for or against the class, and evidence against it
+            is 0.
+
+        Raises:
+            ClassifierError: The network was packed without such maps.
+        """
+        if "cam" not in [each.name for each in self._session.get_outputs()]:
+            raise errors.ClassifierError(
+                'the network has no output cam: pack one whose layer "logit" takes an "average"'
+            )
+        (evidence,) = self._session.run(["cam"], {"pixels": squares[..., np.newaxis]})
+        maps = gradcam.scaled(evidence[..., 0], -evidence[..., 0])
+        return gradcam.enlarged(maps, self.size)
 
     def _predictions(
         self,

@@ -44,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (_add_run, predicting.add, _add_synthetic, _add_audit, _add_report, _add_cache):
         add(commands)
+    card = commands.add_parser("card", help="show the model card of the classifier")
+    card.set_defaults(command=_card)
+    folder = "a packed classifier; default: the one in the box"
+    card.add_argument("--classifier", type=Path, metavar="FOLDER", help=folder)
     table = commands.add_parser("table", help="show the records in a folder, one line a run")
     table.set_defaults(command=_table)
     table.add_argument("folder", type=Path)
@@ -255,6 +259,12 @@ def _table(folder: Path) -> None:
         print(tables.runs(runs).to_string(index=False))
         unit = patients.unit_of([record.patients for record in runs])
         print(f"in brackets: 95 % interval over {unit}; one seed a row; not a medical device")
+
+
+def _card(classifier: Path | None) -> None:
+    from xraylib.report import card
+
+    print(card.read(classifier), end="")
 
 
 def _add_report(commands: _Commands) -> None:

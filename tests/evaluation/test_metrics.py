@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from hypothesis import strategies
 
-from xraylib.evaluation.metrics import METRICS, by_subtype, estimate
+from xraylib.evaluation.metrics import METRICS, by_group, by_subtype, estimate
 
 LABELS = np.array([0, 0, 1, 1, 1, 0])
 SCORES = np.array([0.1, 0.6, 0.5, 0.4, 0.9, 0.5])
@@ -320,3 +320,29 @@ def test_what_by_subtype_refuses():
         by_subtype([0, 0], [0.2, 0.9], ["", ""])
     with pytest.raises(ValueError, match="2 subtypes for 6 labels: give one each"):
         by_subtype(LABELS, SCORES, ["a", "b"])
+
+
+def test_groups_are_measured_for_themselves():
+    labels = [0, 0, 1, 1, 1, 0]
+    scores = [0.1, 0.6, 0.4, 0.9, 0.7, 0.2]
+    groups = ["x", "y", "x", "", "y", "z"]
+    table = by_group(labels, scores, groups, threshold=0.65, resamples=20)
+    values = table.set_index(["group", "metric"])["value"].to_dict()
+    assert values == {
+        ("x", "AUC"): 1,
+        ("x", "sensitivity"): 0,
+        ("x", "specificity"): 1,
+        ("y", "AUC"): 1,
+        ("y", "sensitivity"): 1,
+        ("y", "specificity"): 1,
+        ("z", "AUC"): 1,  # against all of class 1
+        ("z", "specificity"): 1,
+    }
+    assert table.groupby("group")["images"].first().tolist() == [2, 2, 1]
+
+
+def test_no_groups_are_no_rows_and_too_few_are_refused():
+    table = by_group([0, 1], [0.1, 0.9], ["", ""], resamples=0)
+    assert table.empty and "value" in table
+    with pytest.raises(ValueError, match="1 groups for 2 labels"):
+        by_group([0, 1], [0.1, 0.9], ["a"], resamples=0)

@@ -112,6 +112,17 @@ def subtype(path: str) -> str:
     return kind if kind in ("bacteria", "virus") else ""
 
 
+def family(path: str) -> str:
+    """Read which of the two families of names a normal image of Kaggle's set has, or `""`.
+
+    Example:
+        >>> family("test/NORMAL/NORMAL2-IM-0013-0001.jpeg"), family("IM-0001-0001.jpeg")
+        ('NORMAL2-IM', 'IM')
+    """
+    match = _NORMAL.match(path.rpartition("/")[2])
+    return match["family"].upper() if match else ""
+
+
 def place(path: str) -> str:
     """Return the folders of a path that do not merely sort one patient's images, such as views.
 

@@ -111,6 +111,60 @@ def by_subtype(
     return pd.concat(parts, names=keys).reset_index(keys).reset_index(drop=True)
 
 
+def by_group(
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    groups: npt.ArrayLike,
+    *,
+    threshold: float = 0.5,
+    patients: npt.ArrayLike | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Estimate AUC, sensitivity and specificity of each group of images for itself.
+
+    Args:
+        labels, scores, threshold, patients, resamples, seed: See `xraylib.evaluation`.
+        groups: The name of each image's group, str, (n,); `""` for those of none.
+
+    Returns:
+        One row per group and metric, groups in alphabetical order, with the columns group, images,
+        patients (both of the group alone), metric, value, low, high. A group of one class has no
+        specificity or no sensitivity; its AUC is against all images of the other class, whatever
+        their group.
+
+    Example:
+        >>> table = by_group([0, 0, 1], [0.1, 0.6, 0.4], ["a", "b", ""], resamples=0)
+        >>> table[["group", "metric", "value"]].values.tolist()[:2]
+        [['a', 'AUC', 1.0], ['a', 'specificity', 1.0]]
+    """
+    labels, scores = checks.labels_and_scores(labels, scores)
+    patients = checks.patients(patients, len(labels))
+    names = np.asarray(groups, dtype=object)
+    if len(names) != len(labels):
+        raise ValueError(f"{len(names)} groups for {len(labels)} labels: give one each")
+    parts = {}
+    for name in sorted(set(names) - {""}):
+        own = names == name
+        present = set(labels[own].tolist())
+        rows = own if len(present) == 2 else own | ~np.isin(labels, list(present))
+        table = estimate(
+            labels[rows],
+            scores[rows],
+            threshold=threshold,
+            patients=patients[rows],
+            resamples=resamples,
+            seed=seed,
+        )
+        wanted = ["AUC", *(["sensitivity"] * (1 in present)), *(["specificity"] * (0 in present))]
+        size = int(own.sum()), len(pd.unique(patients[own]))
+        parts[name, *size] = table[table["metric"].isin(wanted)]
+    keys = ["group", "images", "patients"]
+    if not parts:
+        return pd.DataFrame(columns=[*keys, "metric", "value", "low", "high"])
+    return pd.concat(parts, names=keys).reset_index(keys).reset_index(drop=True)
+
+
 def best_epoch(history: pd.DataFrame) -> int:
     """Choose the epoch whose weights a training ends with, by its number from 1.
 

@@ -55,7 +55,7 @@ def overlays(
             ax.axis("off")
             if lesions is not None:
                 _outline(ax, lesions[number])
-        above.set_title(titles[number], fontsize=8)
+        above.set_title(titles[number], fontsize=8, parse_math=False)  # of a file name
         heat = _heat(below, maps[number])
     bar = figure.colorbar(heat, ax=axes.ravel().tolist(), shrink=0.5, ticks=[0, *_LEVELS, 1])
     bar.set_label("evidence, 1 = the strongest", fontsize=8)

@@ -269,6 +269,21 @@ def subtypes(test: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     return table.rename(columns={"subtype": "kind"})
 
 
+def groups(measured: pd.DataFrame) -> pd.DataFrame:
+    """Show groups of images, one row each.
+
+    Args:
+        measured: As `metrics.by_group` returns it.
+
+    Returns:
+        The columns group, images, patients, AUC, sensitivity and specificity, with intervals; what
+        a group of one class lacks is a dash.
+    """
+    table = _one_column_a_metric(measured, ["group", "images", "patients"])
+    columns = ["group", "images", "patients", "AUC", "sensitivity", "specificity"]
+    return table.reindex(columns=columns).astype(object).fillna("-")
+
+
 def curves(
     predictions: Mapping[str, pd.DataFrame],
 ) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
