@@ -228,7 +228,7 @@ def palette(path, pixels):
         (with_alpha, "have transparent pixels, whose stored values are taken"),
         (palette, "have transparent pixels, whose stored values are taken"),
         (coloured, "of 4 looked at are not grey"),
-        (half_flat, "end in rows of one single grey value, a quarter of their height or more"),
+        (half_flat, "lack a part: the lines at one edge are one grey or repeat each other"),
     ],
 )
 def test_what_is_odd_is_told_by_count_and_example(tmp_path, caplog, save, notice):

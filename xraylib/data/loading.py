@@ -29,9 +29,8 @@ from xraylib.data.resizing import Resize
 
 # Part of every key: raise a version when the same files give other pixels or facts.
 _VERSIONS: Final[dict[Resize, int]] = {"bilinear": 4, "area": 6}
-# Shares above which decoding tells of a file.
+# The share above which decoding tells of a file.
 _COLOURED: Final = 0.05
-_FLAT: Final = 0.25
 
 _logger = logging.getLogger(__name__)
 
@@ -306,9 +305,6 @@ def _log(facts: pd.DataFrame, paths: pd.Series) -> None:
         "have transparent pixels, whose stored values are taken": facts["transparent"],
         f"of {facts['coloured'].notna().sum()} looked at are not grey": (
             facts["coloured"] > _COLOURED
-        ),
-        "end in rows of one single grey value, a quarter of their height or more": (
-            facts["flat_rows"] >= _FLAT
         ),
     }
     if len(facts):
