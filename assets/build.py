@@ -26,6 +26,7 @@ RESULTS = ASSETS / "results"
 README = ASSETS.parent / "README.md"
 # Trained to stand beside those with the shape taken away, and no part of the progression.
 BESIDE = {("01_basic_cnn", 64), ("02_tuned_cnn", 64)}
+CLASSIFIER = "07_classifier"
 
 
 def figures() -> None:
@@ -78,7 +79,12 @@ def _tables_of_runs(steps: Sequence[Step]) -> dict[str, list[str]]:
     """What the steps reached, and how their runs were made."""
     lines = {}
     again = _again(steps)
-    for mark, part in (("results", _progression(steps)), ("again", again)):
+    classifier = [step for step in steps if _is_classifier(step)]
+    chosen = {step.label: [_chosen(record) for record in step.records] for step in classifier}
+    reached = comparison.averages(_predictions(classifier), splits=["test"], threshold=chosen)
+    lines["classifier, chosen threshold"] = _markdown(tables.steps(reached))
+    parts = (("results", _progression(steps)), ("again", again), ("classifier", classifier))
+    for mark, part in parts:
         methods = {sentences.protocol(record) for step in part for record in step.records}
         reached = comparison.averages(_predictions(part))
         lines[mark] = [*_markdown(tables.steps(reached)), "", *sorted(methods)]
@@ -115,7 +121,10 @@ def _tables_of_experiments(steps: Sequence[Step]) -> dict[str, list[str]]:
     synthetic = synthetic.sort_values("traps", key=lambda traps: traps.map(place), kind="stable")
     real = pd.read_csv(RESULTS / "shortcuts" / "real.csv")
     return {
-        "cues": _markdown(cues(steps, shares, effects)),
+        "cues": _markdown(cues([s for s in steps if not _is_classifier(s)], shares, effects)),
+        "classifier, cues": _markdown(
+            cues([s for s in steps if _is_classifier(s)], shares, effects)
+        ),
         "protocols": _markdown(protocols(pd.read_csv(RESULTS / "protocols.csv"))),
         "countermeasures, synthetic": _markdown(countermeasures(synthetic)),
         "countermeasures, real": _markdown(countermeasures(real)),
@@ -201,6 +210,10 @@ def protocols(results: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _is_classifier(step: Step) -> bool:
+    return step.records[0].step == CLASSIFIER
+
+
 def _is_scaled(step: Step) -> bool:
     """Whether the training images were scaled at random, so that their shape tells less."""
     return "RANDOM_SCALE" in step.settings
@@ -212,7 +225,8 @@ def _key(step: Step) -> tuple[str, int | None]:
 
 def _progression(steps: Sequence[Step]) -> list[Step]:
     """The steps as the original author took them."""
-    return [step for step in steps if not _is_scaled(step) and _key(step) not in BESIDE]
+    others = (_is_scaled, _is_classifier, lambda step: _key(step) in BESIDE)
+    return [step for step in steps if not any(is_other(step) for is_other in others)]
 
 
 def _again(steps: Sequence[Step]) -> list[Step]:

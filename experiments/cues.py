@@ -32,7 +32,8 @@ def measure(runs: Path, data: Path, *, aspects: pd.Series | None, images: int) -
         name, seed = record.folder.name, record.seed or 0
         if of_swaps.exists() and name in set(pd.read_csv(of_swaps)["run"]):
             continue
-        table = splits.hold_out_validation(index.from_tree(sources.locate(data)), seed=seed)
+        cut = 0 if record.step == "07_classifier" else seed  # it has one validation for all seeds
+        table = splits.hold_out_validation(index.from_tree(sources.locate(data)), seed=cut)
         train, validation = (table[table["split"] == split] for split in ("train", "validation"))
         expected = record.predictions().query("split == 'validation'")["path"]
         if {Path(path).name for path in expected} != {path.name for path in validation["path"]}:

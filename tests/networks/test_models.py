@@ -384,6 +384,19 @@ for name in ("tuned_cnn", "vgg19", "resnet50"):
     assert np.isfinite(loss), (name, loss)
     assert (before != network.get_layer("logit").kernel.numpy()).any(), name
 
+network = models.efficientnet_lite0(32, classes=3, weights="imagenet")
+kinds = Batches(pixels, np.arange(8) % 3, np.arange(8), batch_size=4, shuffle=True)
+history = training.fit(
+    network,
+    kinds,
+    kinds,
+    epochs=2,
+    learning_rate=1e-3,
+    folder=sys.argv[1] + "/kinds",
+    schedule="cosine",
+)
+assert np.isfinite(history.loss).all() and history.epoch.max() == 2, history
+
 assert "tensorflow" not in sys.modules
 print("trained on", keras.backend.backend())
 """

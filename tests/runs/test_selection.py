@@ -97,6 +97,14 @@ def test_a_step_has_the_predictions_of_its_runs(tmp_path):
 # ------------------------------------------------------------------ what is left out
 
 
+def test_a_step_may_have_one_validation_for_all_its_seeds(tmp_path):
+    for seed, own in ((0, "aaaa"), (1, "bbbb")):
+        for step in ("01_cnn", "02_cnn"):
+            plant(tmp_path / f"{step}-{seed}", step=step, seed=seed, fingerprint=own)
+        plant(tmp_path / f"07-{seed}", step="07_cnn", seed=seed, fingerprint="aaaa")
+    assert reasons(tmp_path) == {}
+
+
 def test_what_cannot_be_compared_is_left_out_by_name(tmp_path):
     for seed in (0, 1, 2):
         plant(tmp_path / f"good-{seed}", seed=seed)

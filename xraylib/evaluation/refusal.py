@@ -119,7 +119,7 @@ class Refusal:
         }
         arrays |= {f"level/{name}": each for name, each in self.levels.items()}
         with open(path, "wb") as file:
-            np.savez(file, strangeness=self.strangeness, **arrays)
+            np.savez_compressed(file, strangeness=self.strangeness, **arrays)
 
 
 def load(content: bytes) -> Refusal:

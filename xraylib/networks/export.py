@@ -169,7 +169,8 @@ def halved(network: keras.Model, path: Path | str) -> Path:
         contents["metadata.json"] = json.dumps(metadata | {"date_saved": ""}).encode()
         with files.whole(path) as unfinished, zipfile.ZipFile(unfinished, "w") as packed:
             for name, content in contents.items():
-                packed.writestr(zipfile.ZipInfo(name), content)  # of a fixed date
+                # Of a fixed date.
+                packed.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return path
 
 

@@ -338,6 +338,9 @@ def _averaged(model: keras.Model) -> Iterator[None]:
         return
     trained = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_variables]
     model.optimizer.finalize_variable_values(model.trainable_variables)
+    for weight in model.trainable_variables:
+        # In memory of its own: JAX gives that of the weights away, and the average with it.
+        weight.assign(np.array(keras.ops.convert_to_numpy(weight)))
     try:
         yield
     finally:

@@ -126,9 +126,13 @@ def comparable(folder: Path | str) -> Selection:
         others = [run for run in chosen if not (run.record.is_network and run.record.seed == seed)]
         same_seed = [run for run in chosen if run.record.is_network and run.record.seed == seed]
         what = f"with seed {seed}, trained or tested on"
-        chosen = others + _of_one(
-            same_seed, replaced, what, lambda run: run.record.fingerprint, left_out
-        )
+        vouched = _vouched(chosen, seed)
+
+        def trained_on(run: _Candidate, vouched: set[tuple[str, str]] = vouched) -> str:
+            data = run.record.fingerprint
+            return "" if (run.record.step, data) in vouched else data
+
+        chosen = others + _of_one(same_seed, replaced, what, trained_on, left_out)
     groups: dict[str, list[tuple[Record, pd.DataFrame]]] = {}
     for each in chosen:
         groups.setdefault(each.record.name, []).append((each.record, each.predictions))
@@ -203,6 +207,19 @@ def _latest(
             kept.append(last)
             replaced += [(run, last) for run in earlier]
     return kept, replaced
+
+
+def _vouched(runs: list[_Candidate], seed: int | None) -> set[tuple[str, str]]:
+    """The steps and data of one seed that another step has with another seed.
+
+    A step may have one validation for all its seeds, as 07 has.
+    """
+    return {
+        (run.record.step, other.record.fingerprint)
+        for run in runs
+        for other in runs
+        if other.record.seed not in (seed, None) and other.record.step != run.record.step
+    }
 
 
 def _of_one(
