@@ -33,6 +33,7 @@ def write(
     *,
     classifier: Path | str | None = None,
     shapes: pd.Series | None = None,
+    swaps: pd.DataFrame | None = None,
     seed: int = 0,
 ) -> Path:
     """Write the card beside a packed classifier.
@@ -42,6 +43,8 @@ def write(
         classifier: Its folder; None for the one in the box.
         shapes: Width / height of test images by their path, as in the predictions; None where the
             images are not at hand.
+        swaps: Rows as `swaps.effects` returns them with a column run, measured with the true shapes
+            of files whose copies have lost them; None for what the record says.
         seed: Of the resampling for the intervals.
 
     Returns:
@@ -52,7 +55,7 @@ def write(
         OSError: The card cannot be written.
     """
     path = Path(classifier or packed.FOLDER).expanduser() / FILE
-    content = text(packed.read(classifier), steps(results), shapes=shapes, seed=seed)
+    content = text(packed.read(classifier), steps(results), shapes=shapes, swaps=swaps, seed=seed)
     with files.whole(path) as unfinished:
         unfinished.write_text(content, encoding="utf-8", newline="\n")
     return path
@@ -89,6 +92,7 @@ def text(
     steps: Sequence[Step],
     *,
     shapes: pd.Series | None = None,
+    swaps: pd.DataFrame | None = None,
     seed: int = 0,
 ) -> str:
     """Compose the card, in Markdown.
@@ -99,13 +103,14 @@ def text(
             size count, if there are any. Subgroups, thresholds and calibration are of the first
             seed.
         shapes: As of `write`.
+        swaps: As of `write`.
         seed: As of `write`.
     """
     size = description.preparation.image_size
     same = [step for step in steps if step.settings.get("IMAGE_SIZE") == size]
     template = _templates().get_template("card.md")
     content = {"about": description, "number": sentences.short, "markdown": _markdown}
-    measured = _measured(same, shapes, seed) if same else None
+    measured = _measured(same, shapes, swaps, seed) if same else None
     return template.render(**content, measured=measured, others=len(steps) - len(same)) + "\n"
 
 
@@ -156,10 +161,13 @@ def _thirds(shapes: np.ndarray) -> np.ndarray:
     return np.where(known, np.array(names, object)[places], "")
 
 
-def _measured(steps: Sequence[Step], shapes: pd.Series | None, seed: int) -> dict[str, Any]:
+def _measured(
+    steps: Sequence[Step], shapes: pd.Series | None, swaps: pd.DataFrame | None, seed: int
+) -> dict[str, Any]:
     """What the records say, for the template."""
     records = [record for step in steps for record in step.records]
     first, scored = steps[0].records[0], steps[0].predictions[0]
+    effects = first.swap_effects if swaps is None else swaps[swaps["run"] == first.folder.name]
     averages = comparison.averages({s.label: list(s.predictions) for s in steps}, seed=seed)
     chosen = {step.label: [_chosen(record) for record in step.records] for step in steps}
     at_chosen = comparison.averages(
@@ -178,7 +186,8 @@ def _measured(steps: Sequence[Step], shapes: pd.Series | None, seed: int) -> dic
         "subgroups": tables.groups(groups),
         "with_shapes": shapes is not None,
         "calibration": tables.calibration(calibration.summary(scored, seed=seed)),
-        "swaps": None if first.swap_effects is None else sentences.swaps(first.swap_effects),
+        "swaps": None if effects is None or effects.empty else sentences.swaps(effects),
+        "true_shapes": swaps is not None,
     }
 
 
