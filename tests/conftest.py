@@ -1,6 +1,7 @@
 """What several tests share."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,11 @@ def real_data():
     if not folder:
         pytest.skip("XRAYLIB_REAL_DATA is not set: it names the folder that holds chest_xray_224")
     return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def figures_are_closed():
+    """Or Matplotlib warns of the twenty-first, which may be that of an example."""
+    yield
+    if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
+        pyplot.close("all")

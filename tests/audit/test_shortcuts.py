@@ -10,7 +10,7 @@ from xraylib.evaluation import thresholds
 NAMES = dict(enumerate(CLASSES))
 METADATA = "shortcut: all file metadata together"
 PIXELS = "shortcut: pixel statistics"
-PROPERTIES = ["size", "shape", "colour", "bytes per pixel", "compression"]
+PROPERTIES = ["size", "shape", "frame", "colour", "bytes per pixel", "compression"]
 CHECKS = [
     *(f"shortcut: {name}" for name in PROPERTIES),
     METADATA,
@@ -25,7 +25,8 @@ def rows():
     counts = {("train", 0): 24, ("train", 1): 24, ("test", 0): 12, ("test", 1): 12}
     places = [place for place, count in counts.items() for _ in range(count)]
     table = pd.DataFrame(places, columns=["side", "label"])
-    numbers = dict.fromkeys((*measurements.FILE_FACTS, *measurements.PIXEL_FACTS), 85.0)
+    columns = (*measurements.FILE_FACTS, *measurements.PIXEL_FACTS, "frame")
+    numbers = dict.fromkeys(columns, 85.0)
     path = [f"{number}.jpeg" for number in range(len(table))]
     return table.assign(
         path=path, patient=path, split=table["side"], problem="", format="JPEG", **numbers

@@ -8,6 +8,7 @@ import pytest
 from support import packed as made
 
 from xraylib import errors
+from xraylib.data.augmentation import Augmentation
 from xraylib.evaluation import thresholds
 from xraylib.networks import packed, packing
 
@@ -83,6 +84,17 @@ def test_what_is_no_description_is_refused(tmp_path):
         (tmp_path / packed.DESCRIPTION).write_text(content)
         with pytest.raises(errors.ClassifierError, match="does not describe a classifier"):
             packed.read(tmp_path)
+
+
+def test_detectors_know_the_changes_they_were_fitted_with(tmp_path):
+    options = {"name": "tiny", "version": "1", "date": "2026-11-26"}
+    strange = {}
+    for changes in (None, Augmentation(noise=60.0)):
+        folder = tmp_path / str(bool(changes))
+        packing.pack(made.network(), made.images(), folder, changes=changes, **options)
+        with np.load(folder / packed.REFUSAL) as detectors:
+            strange[bool(changes)] = detectors["region/look/spread"].sum()
+    assert strange[True] > strange[False]
 
 
 def test_rules_that_need_test_or_lack_a_split_are_refused(tmp_path):

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from xraylib.backend import keras
 from xraylib.data import plausibility
+from xraylib.data.augmentation import Augmentation
 from xraylib.data.loading import Images
 from xraylib.evaluation import calibration, refusal, thresholds
 from xraylib.networks import export, models, packed, scoring
@@ -35,6 +36,7 @@ def pack(
     rule: thresholds.Rule = thresholds.Rule.BEST_ON_VALIDATION,
     licences: Mapping[str, str] | None = None,
     date: str | None = None,
+    changes: Augmentation | None = None,
 ) -> packed.Description:
     """Write everything that `classifier.load` needs into a folder.
 
@@ -51,6 +53,9 @@ def pack(
         rule: How the threshold is chosen.
         licences: Of code, weights and data, by these words.
         date: As 2026-11-26; None for today.
+        changes: Random changes to which the network is used; the detectors see each image with and
+            without them. Fitted on copies of one size and sharpness alone, they would refer the
+            same films in another resolution.
 
     Returns:
         What was written into `classifier.json`.
@@ -69,8 +74,13 @@ def pack(
     probabilities = expit(logits / temperature)
     limit, words = threshold(labels, probabilities, rule)
     train = _features(folder, train_pixels)
-    train.pop("logit")
     near = refusal.nearness(logits / temperature, limit)
+    if changes:
+        train = _joined(train, _features(folder, _changed(train_pixels, changes)))
+        changed = _features(folder, _changed(pixels, changes))
+        near = np.append(near, refusal.nearness(changed["logit"] / temperature, limit))
+        validation = _joined(validation, changed)
+    train.pop("logit")
     refusal.fit(train, validation, others={"near": near}).save(folder / packed.REFUSAL)
     description = packed.Description(
         name=name,
@@ -85,6 +95,15 @@ def pack(
         measured=measured,
     )
     return packed.write(folder, description)
+
+
+def _changed(pixels: np.ndarray, changes: Augmentation) -> np.ndarray:
+    rngs = (np.random.default_rng(number) for number in range(len(pixels)))
+    return np.stack([changes.apply(*pair) for pair in zip(pixels, rngs, strict=True)])
+
+
+def _joined(some: dict[str, np.ndarray], more: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([values, more[name]]) for name, values in some.items()}
 
 
 def _of(images: Images, split: str) -> tuple[np.ndarray, np.ndarray]:
