@@ -289,6 +289,8 @@ def sides(rows: pd.DataFrame) -> str:
 
 
 def _lower(text: str) -> str:
+    # A subject that ends with an aside ends with its comma.
+    text = text.rstrip(",")
     return text if text.startswith("JPEG") else text[0].lower() + text[1:]
 
 
