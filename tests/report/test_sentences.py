@@ -195,7 +195,7 @@ def record(**more):
 
 def test_the_protocol_of_a_network():
     text = sentences.protocol(record(network="tiny", precision="float32", device="a GPU"))
-    assert text.startswith("5,000 images to train on, 1,200 of other patients to choose the epoch")
+    assert text.startswith("5,000 images to train on, 1,200 of other patients to choose on,")
     assert "624 test images" in text and "float32 on a GPU" in text
 
 
@@ -213,7 +213,7 @@ def test_the_protocol_claims_no_more_than_is_known_of_the_patients():
     for more in ({}, network):
         assert "patient" not in sentences.protocol(record(patients=NOBODY, **more))
     text = sentences.protocol(record(patients=NOBODY, **network))
-    assert "1,200 others to choose the epoch" in text and "2,000 resamples of images" in text
+    assert "1,200 others to choose on," in text and "2,000 resamples of images" in text
     text = sentences.protocol(record(patients=SOME, **network))
     assert "of other patients" not in text
     assert "2,000 resamples of known patients and single images" in text

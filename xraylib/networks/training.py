@@ -220,9 +220,10 @@ class _Watch(keras.callbacks.Callback):
         ]
         self.history = pd.DataFrame(rows, columns=list(HISTORY_COLUMNS))
         since_best = _epochs_since_best(self.history)
-        averaging = self.model.optimizer.use_ema
-        with _averaged(self.model):
-            self.checkpoint.write_best(averaging or since_best == 0)
+        # The best first: killed between the two, the epoch is trained again and is the best again.
+        if since_best == 0 or self.model.optimizer.use_ema:
+            with _averaged(self.model):
+                self.checkpoint.write_best()
         self.checkpoint.write(self.history)
 
         _log.info(
@@ -261,10 +262,8 @@ class _Checkpoint:
         self.last, self.best = folder / "last.npz", folder / "best.npz"
         folder.mkdir(parents=True, exist_ok=True)
 
-    def write_best(self, best: bool) -> None:
-        # Before the last: killed between the two, the epoch is trained again and is the best again.
-        if best:
-            self._save(self.best, self.model.variables)
+    def write_best(self) -> None:
+        self._save(self.best, self.model.variables)
 
     def write(self, history: pd.DataFrame) -> None:
         about = json.dumps({"settings": self.settings, "history": history.to_dict("records")})

@@ -212,9 +212,9 @@ def protocol(record: Record) -> str:
         unit, "of others as far as known"
     )
     return (
-        f"{counts['train']:,} images to train on, {counts['validation']:,} {others} to "
-        f"choose the epoch and the second threshold, {counts['test']:,} test images read once at "
-        f"the end; threshold .5; {record.precision} on {record.device}; 95 % intervals from "
+        f"{counts['train']:,} images to train on, {counts['validation']:,} {others} to choose on, "
+        f"{counts['test']:,} test images read once at the end; threshold .5; {record.precision} "
+        f"on {record.device}; 95 % intervals from "
         f"2,000 resamples of {unit}."
     )
 
