@@ -170,7 +170,7 @@ def test_training_ends_after_patience_and_keeps_the_best(
 
 def kill_at_file(monkeypatch, name, number):
     """... or when it is about to write this file for the `number`th time."""
-    save, seen = training._Checkpoint._save, 0
+    save, seen = training.Checkpoint._save, 0
 
     def until_killed(path, *contents):
         nonlocal seen
@@ -179,7 +179,7 @@ def kill_at_file(monkeypatch, name, number):
             raise Killed
         save(path, *contents)
 
-    monkeypatch.setattr(training._Checkpoint, "_save", staticmethod(until_killed))
+    monkeypatch.setattr(training.Checkpoint, "_save", staticmethod(until_killed))
 
 
 @pytest.mark.parametrize(

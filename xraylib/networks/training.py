@@ -6,10 +6,8 @@ of this module it logs one line an epoch; `progress.show_log` shows them.
 """
 
 import contextlib
-import json
 import logging
 import time
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -18,14 +16,14 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from xraylib import backend, files, progress
+from xraylib import backend, progress
 from xraylib.backend import keras
 from xraylib.evaluation import metrics
+from xraylib.networks.checkpoint import HISTORY_COLUMNS, Checkpoint
 from xraylib.networks.precision import Precision, choose
 
 Schedule = Literal["constant", "cosine"]
 
-HISTORY_COLUMNS: Final = ("epoch", "split", "loss", "auc", "accuracy", "seconds")
 
 # Of the weights' moving average: about the last 500 steps, or half of a shorter training.
 _AVERAGING: Final = 0.998
@@ -97,7 +95,7 @@ def fit(
     if schedule == "cosine":
         settings["schedule"] = schedule
         patience = epochs
-    checkpoint = _Checkpoint(model, Path(folder), settings)
+    checkpoint = Checkpoint(model, Path(folder), settings)
     history = checkpoint.resume()
     done = int(history["epoch"].max()) if len(history) else 0
 
@@ -178,7 +176,7 @@ class _Watch(keras.callbacks.Callback):
 
     def __init__(
         self,
-        checkpoint: "_Checkpoint",
+        checkpoint: "Checkpoint",
         history: pd.DataFrame,
         train: keras.utils.PyDataset,
         validation: keras.utils.PyDataset,
@@ -252,64 +250,6 @@ class _Watch(keras.callbacks.Callback):
             "auc": float(roc_auc_score(self.labels, scores)),
             "accuracy": float(np.mean((scores >= 0.5) == self.labels)),
         }
-
-
-class _Checkpoint:
-    """The state of one training on disk: `last.npz` to resume from, `best.npz` to end with."""
-
-    def __init__(self, model: keras.Model, folder: Path, settings: dict[str, Any]) -> None:
-        self.model, self.settings = model, settings
-        self.last, self.best = folder / "last.npz", folder / "best.npz"
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def write_best(self) -> None:
-        self._save(self.best, self.model.variables)
-
-    def write(self, history: pd.DataFrame) -> None:
-        about = json.dumps({"settings": self.settings, "history": history.to_dict("records")})
-        variables = [*self.model.variables, *self.model.optimizer.variables]
-        self._save(self.last, variables, about)
-
-    def resume(self) -> pd.DataFrame:
-        """The history until the last whole epoch, whose state is restored; empty without one."""
-        empty = pd.DataFrame(columns=list(HISTORY_COLUMNS))
-        if not self.last.exists():
-            return empty
-        variables = [*self.model.variables, *self.model.optimizer.variables]
-        try:
-            with self.last.open("rb") as file, np.load(file) as stored:
-                about = json.loads(str(stored["about"]))
-                values = [stored[f"arr_{number}"] for number in range(len(variables))]
-            history = pd.DataFrame(about["history"], columns=list(HISTORY_COLUMNS))
-            fits = about["settings"] == self.settings and self.best.exists()
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-            fits = False
-        shapes = [tuple(variable.shape) for variable in variables]
-        if not fits or [value.shape for value in values] != shapes:
-            _log.info(f"{self.last} belongs to another training: starting anew")
-            return empty
-        for value, variable in zip(values, variables, strict=True):
-            variable.assign(value)
-        _log.info(f"resumed after epoch {history['epoch'].max()} from {self.last}")
-        return history
-
-    def restore_best(self) -> None:
-        with np.load(self.best) as stored:
-            for number, variable in enumerate(self.model.variables):
-                variable.assign(stored[f"arr_{number}"])
-
-    @staticmethod
-    def _save(path: Path, variables: list[keras.Variable], about: str = "") -> None:
-        values = [keras.ops.convert_to_numpy(variable) for variable in variables]
-        try:
-            with files.whole(path) as unfinished, unfinished.open("wb") as file:
-                np.savez(file, *values, about=np.array(about))
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"cannot write the checkpoint {path} ({error.strerror}): free some space; what was "
-                "trained until the epoch before is kept, and a new run resumes from there",
-            ) from None
 
 
 def _epochs_since_best(history: pd.DataFrame) -> int:
